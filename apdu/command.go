@@ -1,0 +1,185 @@
+package apdu
+
+// Sizes of the fields of a command, in bytes.
+const (
+	HeaderSize      = 4     // CLA INS P1 P2
+	MaxShortNc      = 255   // longest data field of a short command
+	MaxShortNe      = 256   // longest response data field a short command can expect
+	MaxExtendedNc   = 65535 // longest data field of an extended command
+	MaxExtendedNe   = 65536 // longest response data field an extended command can expect
+	MaxCommandSize  = HeaderSize + 3 + MaxExtendedNc + 2
+	MaxResponseSize = MaxExtendedNe + 2
+)
+
+// A Command is a command APDU: header, data field and the length of the
+// response data field that is expected (ISO/IEC 7816-3:2006, 12.1.3).
+//
+// Nc, the number of data bytes, is len(Data). Ne is a number of bytes, not the
+// encoded Le: 0 means that no response data is expected, 256 is Le = 00 in a
+// short command, and 65,536 is Le = 0000 in an extended one.
+type Command struct {
+	Class       Class
+	Instruction Instruction
+	P1, P2      byte
+	Data        []byte // at most 65,535 bytes
+	Ne          int    // 0 to 65,536 bytes
+	// Extended asks for extended length fields where short ones would do. It
+	// has no effect where neither Lc nor Le is present: case 1 has one form.
+	Extended bool
+}
+
+// Case returns the form of c by its name in ISO/IEC 7816-3:2006, 12.1.3: "1",
+// "2S", "3S", "4S" with short length fields, "2E", "3E", "4E" with extended ones.
+func (c *Command) Case() string {
+	ext := c.extended()
+	switch {
+	case len(c.Data) == 0 && c.Ne == 0:
+		return "1"
+	case len(c.Data) == 0 && ext:
+		return "2E"
+	case len(c.Data) == 0:
+		return "2S"
+	case c.Ne == 0 && ext:
+		return "3E"
+	case c.Ne == 0:
+		return "3S"
+	case ext:
+		return "4E"
+	}
+	return "4S"
+}
+
+func (c *Command) extended() bool {
+	return c.Extended || len(c.Data) > MaxShortNc || c.Ne > MaxShortNe
+}
+
+// Size returns the length of the encoding of c, in bytes.
+func (c *Command) Size() int {
+	n := HeaderSize + len(c.Data)
+	switch ext := c.extended(); {
+	case len(c.Data) > 0 && c.Ne > 0 && ext:
+		n += 3 + 2
+	case (len(c.Data) > 0 || c.Ne > 0) && ext:
+		n += 3
+	case len(c.Data) > 0 && c.Ne > 0:
+		n += 1 + 1
+	case len(c.Data) > 0 || c.Ne > 0:
+		n++
+	}
+	return n
+}
+
+// AppendBinary appends the encoding of c to dst and returns the extended slice.
+// It uses short length fields when len(c.Data) <= 255 and c.Ne <= 256, and
+// extended ones otherwise or when c.Extended is set (ISO/IEC 7816-3:2006,
+// 12.1.3). It returns an error wrapping [ErrLength] when Data is longer than
+// 65,535 bytes or Ne is not in 0..65,536; dst is then returned unchanged.
+// Appending never allocates when dst has room for [Command.Size] bytes.
+func (c *Command) AppendBinary(dst []byte) ([]byte, error) {
+	if len(c.Data) > MaxExtendedNc {
+		return dst, &LengthError{Field: "Nc", Value: len(c.Data), Max: MaxExtendedNc}
+	}
+	if c.Ne < 0 || c.Ne > MaxExtendedNe {
+		return dst, &LengthError{Field: "Ne", Value: c.Ne, Max: MaxExtendedNe}
+	}
+	nc := len(c.Data)
+	dst = append(dst, byte(c.Class), byte(c.Instruction), c.P1, c.P2)
+	if !c.extended() {
+		if nc > 0 {
+			dst = append(dst, byte(nc))
+			dst = append(dst, c.Data...)
+		}
+		if c.Ne > 0 {
+			dst = append(dst, byte(c.Ne)) // 256 becomes 00
+		}
+		return dst, nil
+	}
+	switch {
+	case nc > 0:
+		dst = append(dst, 0, byte(nc>>8), byte(nc))
+		dst = append(dst, c.Data...)
+		if c.Ne > 0 {
+			dst = append(dst, byte(c.Ne>>8), byte(c.Ne)) // 65,536 becomes 0000
+		}
+	case c.Ne > 0:
+		dst = append(dst, 0, byte(c.Ne>>8), byte(c.Ne))
+	}
+	return dst, nil
+}
+
+// ParseCommand decodes a command APDU. The Data of the result aliases b. Le = 00
+// means Ne = 256, or 65,536 for 0000 in the extended form. Every byte of b is
+// accounted for: whatever is not one of the seven forms is refused with a
+// [*SyntaxError] (ISO/IEC 7816-3:2006, 12.1.3).
+func ParseCommand(b []byte) (Command, error) {
+	if len(b) < HeaderSize {
+		return Command{}, commandError(len(b), "shorter than the 4-byte header")
+	}
+	c := Command{Class: Class(b[0]), Instruction: Instruction(b[1]), P1: b[2], P2: b[3]}
+	switch {
+	case len(b) == HeaderSize: // 1
+		return c, nil
+	case len(b) == HeaderSize+1: // 2S
+		c.Ne = int(b[4])
+		if c.Ne == 0 {
+			c.Ne = MaxShortNe
+		}
+		return c, nil
+	case b[4] != 0: // 3S, 4S
+		nc := int(b[4])
+		data := b[5:]
+		switch len(data) - nc {
+		case 0:
+		case 1:
+			c.Ne = int(data[nc])
+			if c.Ne == 0 {
+				c.Ne = MaxShortNe
+			}
+		default:
+			if len(data) < nc {
+				return Command{}, commandError(len(b), "short Lc: body shorter than Lc")
+			}
+			return Command{}, commandError(5+nc+1, "short Lc: more than one byte after the data")
+		}
+		c.Data = data[:nc:nc]
+		return c, nil
+	}
+	return parseExtended(c, b)
+}
+
+// parseExtended decodes a body that begins with 00 and has more bytes.
+func parseExtended(c Command, b []byte) (Command, error) {
+	c.Extended = true
+	if len(b) < 7 {
+		return Command{}, commandError(len(b), "extended length marker 00 followed by one byte only")
+	}
+	n := int(b[5])<<8 | int(b[6])
+	if len(b) == 7 { // 2E
+		c.Ne = n
+		if c.Ne == 0 {
+			c.Ne = MaxExtendedNe
+		}
+		return c, nil
+	}
+	if n == 0 {
+		return Command{}, commandError(5, "extended Lc of zero with bytes after it")
+	}
+	data := b[7:]
+	switch len(data) - n {
+	case 0: // 3E
+	case 2: // 4E
+		c.Ne = int(data[n])<<8 | int(data[n+1])
+		if c.Ne == 0 {
+			c.Ne = MaxExtendedNe
+		}
+	case 1:
+		return Command{}, commandError(7+n, "extended Lc: one byte after the data, Le has two")
+	default:
+		if len(data) < n {
+			return Command{}, commandError(len(b), "extended Lc: body shorter than Lc")
+		}
+		return Command{}, commandError(7+n+2, "extended Lc: more than two bytes after the data")
+	}
+	c.Data = data[:n:n]
+	return c, nil
+}

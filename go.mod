@@ -1,0 +1,3 @@
+module github.com/cardoki/cardoki
+
+go 1.26
