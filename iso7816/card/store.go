@@ -1,0 +1,168 @@
+package card
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// A Store keeps what must survive power off: named values. Its methods are called
+// by one goroutine at a time, except that a Store used by two cards at once must
+// be safe for concurrent use; those of this package are.
+type Store interface {
+	// Load returns the value last committed under name, or an error that Is
+	// [fs.ErrNotExist]. The caller may keep and modify it.
+	Load(name string) ([]byte, error)
+	// Commit replaces the value under name, all or nothing: after an error, or a
+	// crash at any moment, Load returns the old value or the new one. It does not
+	// keep data.
+	Commit(name string, data []byte) error
+}
+
+// prefixed returns the part of s whose names begin with the given word.
+func prefixed(s Store, prefix string) Store { return part{s, prefix + "/"} }
+
+type part struct {
+	Store
+	prefix string
+}
+
+func (p part) Load(name string) ([]byte, error)      { return p.Store.Load(p.prefix + name) }
+func (p part) Commit(name string, data []byte) error { return p.Store.Commit(p.prefix+name, data) }
+
+// A MemoryStore is a [Store] that lives as long as the program. Two cards, one
+// after the other, on the same MemoryStore are the same card before and after a
+// power cut.
+type MemoryStore struct {
+	mu     sync.Mutex
+	values map[string][]byte
+}
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore { return &MemoryStore{values: map[string][]byte{}} }
+
+// Load implements [Store].
+func (s *MemoryStore) Load(name string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.values[name]
+	if !ok {
+		return nil, fmt.Errorf("card: load %q: %w", name, fs.ErrNotExist)
+	}
+	return append([]byte(nil), v...), nil
+}
+
+// Commit implements [Store].
+func (s *MemoryStore) Commit(name string, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[name] = append([]byte(nil), data...)
+	return nil
+}
+
+// A FileStore is a [Store] in one file. Whoever can read the file has every key
+// and PIN of the card: it is made with mode 0600. One program at a time may use
+// it.
+type FileStore struct {
+	path string
+	mem  *MemoryStore
+}
+
+// fileFormat names the file's content. Values are in base64.
+const fileFormat = "cardoki card state 1"
+
+type fileContent struct {
+	Format string            `json:"format"`
+	Values map[string][]byte `json:"values"`
+}
+
+// OpenFileStore returns the store in the file at path. A file that is not there
+// is made by the first commit. It refuses a file that other users can read, or
+// that is not a card's state.
+func OpenFileStore(path string) (*FileStore, error) {
+	s := &FileStore{path: path, mem: NewMemoryStore()}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("card: open state: %w", err)
+	}
+	if readableByOthers(info) {
+		return nil, fmt.Errorf("card: state file %s can be read by other users (mode %v) and holds private keys; run chmod 600 on it", path, info.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("card: open state: %w", err)
+	}
+	defer clear(b)
+	var c fileContent
+	if err := json.Unmarshal(b, &c); err != nil || c.Format != fileFormat {
+		return nil, fmt.Errorf("card: %s is not a card's state (its format is not %q)", path, fileFormat)
+	}
+	for k, v := range c.Values {
+		s.mem.values[k] = v
+	}
+	return s, nil
+}
+
+// Load implements [Store].
+func (s *FileStore) Load(name string) ([]byte, error) { return s.mem.Load(name) }
+
+// Commit implements [Store]: it writes a new file beside the old one, makes sure
+// that it is on the disk, and puts it in its place.
+func (s *FileStore) Commit(name string, data []byte) error {
+	s.mem.mu.Lock()
+	defer s.mem.mu.Unlock()
+	next := fileContent{Format: fileFormat, Values: map[string][]byte{}}
+	for k, v := range s.mem.values {
+		next.Values[k] = v
+	}
+	next.Values[name] = append([]byte(nil), data...)
+	b, err := json.MarshalIndent(next, "", "\t")
+	if err != nil {
+		return fmt.Errorf("card: commit state: %w", err)
+	}
+	defer clear(b)
+	if err := replaceFile(s.path, b); err != nil {
+		return fmt.Errorf("card: commit state: %w", err)
+	}
+	s.mem.values = next.Values
+	return nil
+}
+
+func replaceFile(path string, b []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+strings.TrimPrefix(filepath.Base(path), ".")+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(b); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	if d, err := os.Open(dir); err == nil {
+		d.Sync() // not all systems can; the rename itself is atomic
+		d.Close()
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package piv
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/des"
+	"crypto/elliptic"
+	"fmt"
+)
+
+// An Algorithm is an algorithm identifier, P1 of GENERAL AUTHENTICATE
+// (SP 800-78-5).
+type Algorithm byte
+
+// The algorithms. Management keys are symmetric, all others asymmetric.
+const (
+	AlgorithmTDESLegacy Algorithm = 0x03 // triple DES with three keys: no longer allowed by SP 800-78-5, still in many cards
+	AlgorithmRSA2048    Algorithm = 0x07
+	AlgorithmAES128     Algorithm = 0x08
+	AlgorithmAES192     Algorithm = 0x0A
+	AlgorithmAES256     Algorithm = 0x0C
+	AlgorithmP256       Algorithm = 0x11
+	AlgorithmP384       Algorithm = 0x14
+)
+
+// algorithms has a row for each algorithm.
+var algorithms = map[Algorithm]struct {
+	name    string
+	rsaBits int            // RSA: length of the modulus
+	curve   elliptic.Curve // EC
+	keyLen  int            // management keys: length in bytes
+	block   func(key []byte) (cipher.Block, error)
+}{
+	AlgorithmTDESLegacy: {name: "triple DES", keyLen: 24, block: des.NewTripleDESCipher},
+	AlgorithmRSA2048:    {name: "RSA 2048", rsaBits: 2048},
+	AlgorithmAES128:     {name: "AES-128", keyLen: 16, block: aes.NewCipher},
+	AlgorithmAES192:     {name: "AES-192", keyLen: 24, block: aes.NewCipher},
+	AlgorithmAES256:     {name: "AES-256", keyLen: 32, block: aes.NewCipher},
+	AlgorithmP256:       {name: "P-256", curve: elliptic.P256()},
+	AlgorithmP384:       {name: "P-384", curve: elliptic.P384()},
+}
+
+// String returns the usual name of the algorithm.
+func (a Algorithm) String() string {
+	if r, ok := algorithms[a]; ok {
+		return r.name
+	}
+	return fmt.Sprintf("algorithm %02X", byte(a))
+}
+
+// asymmetric reports whether keys of a can be generated.
+func (a Algorithm) asymmetric() bool {
+	r := algorithms[a]
+	return r.rsaBits > 0 || r.curve != nil
+}
+
+// managementCipher returns the block cipher of a management key.
+func managementCipher(a Algorithm, key []byte) (cipher.Block, error) {
+	r := algorithms[a]
+	if r.block == nil {
+		return nil, fmt.Errorf("piv: %v is not an algorithm of management keys", a)
+	}
+	if len(key) != r.keyLen {
+		return nil, fmt.Errorf("piv: a management key of %d bytes is not one of %v, which has %d", len(key), a, r.keyLen)
+	}
+	return r.block(key)
+}
