@@ -1,0 +1,9 @@
+package card
+
+import (
+	"testing"
+
+	"github.com/cardoki/cardoki/internal/leak"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
