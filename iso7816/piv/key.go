@@ -1,6 +1,7 @@
 package piv
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdh"
@@ -205,16 +206,22 @@ func (k *Key) Decrypt(ctx context.Context, ciphertext []byte, opts crypto.Decryp
 	if len(em) != len(ciphertext) {
 		return nil, fmt.Errorf("piv: decrypt with slot %v: a result of %d bytes is not one of %v", k.slot, len(em), k.algorithm)
 	}
+	var message []byte // within em
 	switch {
 	case p.Scheme == signer.OAEP:
-		return rsapad.DecodeOAEP(em, p.Hash, p.MGFHash, p.Label)
+		message, err = rsapad.DecodeOAEP(em, p.Hash, p.MGFHash, p.Label)
 	case p.SessionKeyLen > 0:
 		session := make([]byte, p.SessionKeyLen)
 		rand.Read(session)
 		rsapad.DecodePKCS1v15SessionKey(em, session)
 		return session, nil
+	default:
+		message, err = rsapad.DecodePKCS1v15(em)
 	}
-	return rsapad.DecodePKCS1v15(em)
+	if err != nil {
+		return nil, fmt.Errorf("piv: decrypt with slot %v: %w", k.slot, err)
+	}
+	return bytes.Clone(message), nil
 }
 
 // ECDH implements [signer.Agreeing], for EC keys: it returns the x coordinate of
