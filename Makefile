@@ -1,0 +1,54 @@
+# cardoki: what there is to do. `make help` lists it.
+
+GO        ?= go
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+
+# Debian packages of the real parts that the tests run against.
+DEPS = pcscd libpcsclite-dev vsmartcard-vpcd pkg-config gcc libc6-dev softhsm2 opensc opensc-pkcs11 openssl
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-if-allowed test bench fuzz lint generate
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+deps: ## install the Debian packages that the tests need (as root, or with sudo)
+	@set -e; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; export DEBIAN_FRONTEND=noninteractive; \
+	$$sudo apt-get -o DPkg::Lock::Timeout=300 update -qq; \
+	$$sudo apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $(DEPS) >/dev/null
+
+# Installs what is missing where that is ours to do: as root, or in CI.
+deps-if-allowed:
+	@missing=; for p in $(DEPS); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] || [ -n "$$CI" ]; then $(MAKE) --no-print-directory deps; \
+	else echo "Tests that need them will be skipped; 'make deps' installs:$$missing"; fi
+
+test: deps-if-allowed ## vet and all tests, with the race detector, on real parts
+	$(GO) vet ./...
+	$(GO) test -race -count 1 -timeout 9m ./...
+	$(GO) vet -tags libpcsclite ./pcsc
+	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite ./pcsc
+	cd internal/peers && $(GO) vet ./...
+
+bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
+	@echo "# $$(uname -sm), $$(nproc) cores,$$(sed -n 's/^model name\s*://p' /proc/cpuinfo 2>/dev/null | head -1), $$($(GO) version)"
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki
+	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for p in $$($(GO) list ./...); do \
+	for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+lint: ## gofmt, go vet, staticcheck, govulncheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change: $$bad"; exit 1; }
+	$(GO) vet ./...
+	@mkdir -p dist && $(GO) -C internal/tools build -o ../../dist/ honnef.co/go/tools/cmd/staticcheck golang.org/x/vuln/cmd/govulncheck
+	dist/staticcheck ./...
+	@out=$$(dist/govulncheck ./... 2>&1) && echo "$$out" | tail -n 1 || \
+	{ case "$$out" in *'fetching vulnerabilities'*) echo "govulncheck: its database can't be reached from here; nothing was checked";; *) echo "$$out"; exit 1;; esac; }
+
+generate: ## make the generated tables again
+	$(GO) generate ./...
