@@ -49,6 +49,7 @@ type Card struct {
 	current Application
 	session Session
 
+	command   apdu.Command // the one that is being answered
 	chain     apdu.Command // the chain so far; Data is chainData
 	chainData []byte
 	chaining  bool
@@ -146,14 +147,17 @@ func (c *Card) endResponse() {
 }
 
 // Transmit answers a command APDU. A malformed one is answered with 6700, as by
-// a card, unless it is shorter than its header: that is an error that Is
-// [apdu.ErrNotSent]. When ctx ends while another command is under way the error
+// a card, unless it is shorter than its header or longer than any command: that is
+// an error that Is [apdu.ErrNotSent]. When ctx ends while another command is under way the error
 // Is [apdu.ErrNotSent] too; while the command itself is under way, only sessions
 // that wait for something end early.
 func (c *Card) Transmit(ctx context.Context, dst, command []byte) ([]byte, error) {
 	if len(command) < apdu.HeaderSize {
 		_, err := apdu.ParseCommand(command)
 		return dst, fmt.Errorf("card: %w: %w", apdu.ErrNotSent, err)
+	}
+	if len(command) > apdu.MaxCommandSize {
+		return dst, fmt.Errorf("card: %w: %w", apdu.ErrNotSent, &apdu.LengthError{Field: "command", Value: len(command), Max: apdu.MaxCommandSize})
 	}
 	if err := ctx.Err(); err != nil {
 		return dst, fmt.Errorf("card: %w: %w", apdu.ErrNotSent, context.Cause(ctx))
@@ -168,6 +172,7 @@ func (c *Card) Transmit(ctx context.Context, dst, command []byte) ([]byte, error
 		return dst, fmt.Errorf("%w: %w", apdu.ErrRemoved, ErrNoPower)
 	}
 	data, sw := c.serve(ctx, command)
+	c.command = apdu.Command{} // it aliases what is the caller's
 	dst = append(dst, data...)
 	dst = append(dst, sw.SW1(), sw.SW2())
 	if len(c.rest) == 0 {
@@ -178,7 +183,9 @@ func (c *Card) Transmit(ctx context.Context, dst, command []byte) ([]byte, error
 
 // serve answers one command APDU. The data is valid until the next.
 func (c *Card) serve(ctx context.Context, b []byte) ([]byte, apdu.Status) {
-	cmd, err := apdu.ParseCommand(b)
+	var err error
+	c.command, err = apdu.ParseCommand(b)
+	cmd := &c.command
 	if err != nil || cmd.Extended && c.opts.ShortOnly {
 		c.endChain()
 		return nil, apdu.StatusWrongLength
@@ -190,10 +197,10 @@ func (c *Card) serve(ctx context.Context, b []byte) ([]byte, apdu.Status) {
 		return nil, apdu.StatusChannelNotSupported
 	}
 	if cmd.Instruction == apdu.InsGetResponse && cmd.Class.Interindustry() {
-		return c.getResponse(&cmd)
+		return c.getResponse(cmd)
 	}
 	c.endResponse()
-	whole, sw := c.join(&cmd)
+	whole, sw := c.join(cmd)
 	if whole == nil {
 		return nil, sw
 	}

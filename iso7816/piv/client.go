@@ -20,10 +20,6 @@ type Options struct {
 	// is cleared after use. Nil means that keys which need a PIN work after
 	// [Client.VerifyPIN] only, and keys that need it for each use not at all.
 	PIN func(ctx context.Context, r PINRequest) ([]byte, error)
-	// AllowLastTry allows spending the last try. PIN is called with
-	// PINRequest.Remaining == 1 then. When it is false the last try is not spent:
-	// the error is [ErrLastTry].
-	AllowLastTry bool
 }
 
 // Instructions of YubiKey's extensions.

@@ -16,8 +16,8 @@
 // # PINs
 //
 // No PIN is ever tried that the caller did not give for this purpose. The number
-// of tries left is read before each try; when one is left it is spent only with
-// [Options.AllowLastTry]. A refused PIN is never tried again by itself. While
+// of tries left is read before each try; when one is left it is spent only when
+// the callback calls [PINRequest.AllowLastTry]. A refused PIN is never tried again by itself. While
 // [Options.PIN] asks the user no lock is held and no transaction is open.
 //
 // A verified PIN stays verified, for every program that can reach the card,

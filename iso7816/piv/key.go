@@ -123,20 +123,18 @@ func (c *Client) TLSCertificate(ctx context.Context, slot Slot) (tls.Certificate
 	if p, ok := k.public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !p.Equal(cert.PublicKey) {
 		return tls.Certificate{}, fmt.Errorf("piv: the certificate in slot %v is that of another key", slot)
 	}
-	private, err := k.Signer(nil)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: private, Leaf: cert}, nil
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: k.Signer(nil), Leaf: cert}, nil
 }
 
-// Signer returns k for Go programs: a [*signer.Decrypter] for RSA, else a
-// [*signer.Signer]. opts may be nil.
-func (k *Key) Signer(opts *signer.Options) (crypto.Signer, error) {
+// Signer returns k as crypto.Signer and crypto.MessageSigner, and as
+// crypto.Decrypter if it is an RSA key. opts may be nil.
+func (k *Key) Signer(opts *signer.Options) crypto.Signer {
 	if _, ok := k.public.(*rsa.PublicKey); ok {
-		return signer.NewDecrypter(k, opts)
+		if d, err := signer.NewDecrypter(k, opts); err == nil {
+			return d
+		}
 	}
-	return signer.New(k, opts), nil
+	return signer.New(k, opts)
 }
 
 // Public returns the public key: *rsa.PublicKey or *ecdsa.PublicKey.

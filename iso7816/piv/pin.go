@@ -15,12 +15,19 @@ type PINRequest struct {
 	// Slot is the key that is to be used.
 	Slot Slot
 	// Remaining is the number of tries left, or -1 when the card does not tell.
-	// It is 1 only with Options.AllowLastTry: a wrong PIN then blocks the card.
+	// When it is 1 a wrong PIN blocks the card: tell the user, and call
+	// AllowLastTry if the PIN is to be presented all the same.
 	Remaining int
+
+	lastTry *bool
 }
 
+// AllowLastTry allows that the last try is spent. Without it, and with Remaining
+// of 1, the PIN that the callback returns is not presented.
+func (r PINRequest) AllowLastTry() { *r.lastTry = true }
+
 // ErrLastTry is returned in place of spending the last try.
-var ErrLastTry = errors.New("piv: one PIN try is left and a wrong one would block the card; set Options.AllowLastTry to spend it")
+var ErrLastTry = errors.New("piv: one PIN try is left, a wrong PIN would block the card, and nothing was sent; to spend it call PINRequest.AllowLastTry or VerifyPINLastTry")
 
 // ErrPINRequired is returned when a key needs the PIN and Options.PIN is nil.
 var ErrPINRequired = errors.New("piv: this key needs the PIN; set Options.PIN, or for keys that need it once call VerifyPIN first")
@@ -69,6 +76,15 @@ func pinStatus(ctx context.Context, tx *iso7816.Channel) (iso7816.Verification, 
 // [*iso7816.VerifyError] and has spent one try, unless its Status is 6983: the PIN
 // was blocked already and was not sent.
 func (c *Client) VerifyPIN(ctx context.Context, pin []byte) error {
+	return c.verifyPIN(ctx, pin, false)
+}
+
+// VerifyPINLastTry is [Client.VerifyPIN] that may spend the last try.
+func (c *Client) VerifyPINLastTry(ctx context.Context, pin []byte) error {
+	return c.verifyPIN(ctx, pin, true)
+}
+
+func (c *Client) verifyPIN(ctx context.Context, pin []byte, lastTry bool) error {
 	padded, err := padPIN(pin)
 	if err != nil {
 		return err
@@ -80,15 +96,15 @@ func (c *Client) VerifyPIN(ctx context.Context, pin []byte) error {
 			return err
 		}
 		if !v.Verified { // when it is, the counter is full and a try can't be the last
-			if err := c.mayTry(v.Remaining); err != nil {
+			if err := mayTry(v.Remaining, lastTry); err != nil {
 				return err
 			}
 		}
-		return verifyPIN(ctx, tx, padded)
+		return presentPIN(ctx, tx, padded)
 	})
 }
 
-func verifyPIN(ctx context.Context, tx *iso7816.Channel, padded []byte) error {
+func presentPIN(ctx context.Context, tx *iso7816.Channel, padded []byte) error {
 	if err := tx.Verify(ctx, referencePIN, padded); err != nil {
 		return fmt.Errorf("piv: PIN: %w", err)
 	}
@@ -96,11 +112,11 @@ func verifyPIN(ctx context.Context, tx *iso7816.Channel, padded []byte) error {
 }
 
 // mayTry returns an error when no try may be spent.
-func (c *Client) mayTry(remaining int) error {
+func mayTry(remaining int, lastTry bool) error {
 	switch {
 	case remaining == 0:
 		return fmt.Errorf("piv: PIN: %w", &iso7816.VerifyError{Reference: referencePIN, Status: apdu.StatusAuthenticationMethodBlocked})
-	case remaining == 1 && !c.opts.AllowLastTry:
+	case remaining == 1 && !lastTry:
 		return ErrLastTry
 	}
 	return nil
@@ -127,14 +143,15 @@ func (c *Client) withPIN(ctx context.Context, slot Slot, policy PINPolicy, f fun
 		return err
 	}
 	if !before.Verified {
-		if err := c.mayTry(before.Remaining); err != nil {
+		if err := mayTry(before.Remaining, true); err != nil { // the callback decides of the last
 			return err
 		}
 	}
 	if c.opts.PIN == nil {
 		return fmt.Errorf("%w (slot %v)", ErrPINRequired, slot)
 	}
-	pin, err := c.opts.PIN(ctx, PINRequest{Slot: slot, Remaining: before.Remaining})
+	lastTry := false
+	pin, err := c.opts.PIN(ctx, PINRequest{Slot: slot, Remaining: before.Remaining, lastTry: &lastTry})
 	defer clear(pin)
 	if err != nil {
 		return fmt.Errorf("piv: asking for the PIN: %w", err)
@@ -153,14 +170,14 @@ func (c *Client) withPIN(ctx context.Context, slot Slot, policy PINPolicy, f fun
 			return ErrCounterChanged
 		}
 		if !now.Verified {
-			if err := c.mayTry(now.Remaining); err != nil {
+			if err := mayTry(now.Remaining, lastTry); err != nil {
 				return err
 			}
 		}
 		if now.Verified && policy == PINPolicyOnce {
 			return f(tx)
 		}
-		if err := verifyPIN(ctx, tx, padded); err != nil {
+		if err := presentPIN(ctx, tx, padded); err != nil {
 			return err
 		}
 		return f(tx)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/iso7816"
@@ -39,8 +40,7 @@ func TestWrongPINSpendsOneTryAndTellsWhatIsLeft(t *testing.T) {
 	if err := c.VerifyPIN(ctx, wrong); !errors.Is(err, ErrLastTry) || s.tries() != 0 {
 		t.Errorf("the last try: got %v, want ErrLastTry and nothing spent", err)
 	}
-	c.opts.AllowLastTry = true
-	err := c.VerifyPIN(ctx, wrong)
+	err := c.VerifyPINLastTry(ctx, wrong)
 	if e, ok := errors.AsType[*iso7816.VerifyError](err); !ok || e.Remaining != 0 || s.tries() != 1 {
 		t.Errorf("got %v, want a blocked PIN", err)
 	}
@@ -96,7 +96,7 @@ func TestPINPolicies(t *testing.T) {
 				t.Errorf("asked %d times, want %d", len(*seen), tt.asks)
 			}
 			for _, r := range (*seen)[:min(1, len(*seen))] {
-				if diff := cmp.Diff(PINRequest{Slot: tt.slot, Remaining: 3}, r); diff != "" {
+				if diff := cmp.Diff(PINRequest{Slot: tt.slot, Remaining: 3}, r, cmpopts.IgnoreUnexported(PINRequest{})); diff != "" {
 					t.Error(diff)
 				}
 			}
@@ -126,6 +126,30 @@ func TestAWrongPINFromTheCallbackIsNotTriedAgain(t *testing.T) {
 	_, err := k.Sign(ctx, digest[:], crypto.SHA256)
 	if e, ok := errors.AsType[*iso7816.VerifyError](err); !ok || e.Remaining != 2 || len(*seen) != 1 || s.tries() != 1 {
 		t.Errorf("got %v after %d questions, want 2 tries left after one", err, len(*seen))
+	}
+}
+
+func TestTheLastTryIsSpentOnlyWhenTheCallbackAllowsIt(t *testing.T) {
+	allow := false
+	c, _, s := open(t, &Options{PIN: func(_ context.Context, r PINRequest) ([]byte, error) {
+		if r.Remaining != 1 {
+			t.Errorf("got %d tries left, want 1", r.Remaining)
+		}
+		if allow {
+			r.AllowLastTry()
+		}
+		return append([]byte(nil), testPIN...), nil
+	}})
+	k := generate(t, c, SlotAuthentication, AlgorithmP256)
+	c.VerifyPIN(ctx, []byte("999999"))
+	c.VerifyPIN(ctx, []byte("999999"))
+	s.tries()
+	if _, err := k.Sign(ctx, digest[:], crypto.SHA256); !errors.Is(err, ErrLastTry) || s.tries() != 0 {
+		t.Errorf("not allowed: got %v, want ErrLastTry and nothing sent", err)
+	}
+	allow = true
+	if _, err := k.Sign(ctx, digest[:], crypto.SHA256); err != nil || s.tries() != 1 {
+		t.Errorf("allowed: got %v", err)
 	}
 }
 
