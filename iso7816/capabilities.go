@@ -77,15 +77,35 @@ type plan struct {
 
 func (s *shared) plan(c *apdu.Command) plan {
 	short := len(c.Data) <= apdu.MaxShortNc && c.Ne <= apdu.MaxShortNe
-	switch {
-	case c.Extended, !short && s.extended && s.fits(c):
-		max := apdu.MaxExtendedNe
-		if m := s.limits.MaxResponse; m > 2 && m-2 < max {
-			max = m - 2
-		}
-		return plan{maxNe: max, lastExt: true}
+	if c.Extended || !short && s.extended && s.fits(c) {
+		return s.extendedPlan()
 	}
 	return plan{chain: len(c.Data) > apdu.MaxShortNc, maxNe: apdu.MaxShortNe}
+}
+
+func (s *shared) extendedPlan() plan {
+	maxNe := apdu.MaxExtendedNe
+	if m := s.limits.MaxResponse; m > 2 {
+		maxNe = min(maxNe, m-2)
+	}
+	return plan{maxNe: maxNe, lastExt: true}
+}
+
+// otherPlan returns another form for a command whose form p the card refused with
+// sw: short and chained in place of extended after 6700, extended in place of chained
+// after 6884. A form that the caller asked for, by Options or Command.Extended, is
+// left as it is.
+func (s *shared) otherPlan(c *apdu.Command, p plan, sw apdu.Status) (plan, bool) {
+	if s.opts.Length != LengthAuto || c.Extended {
+		return plan{}, false
+	}
+	switch {
+	case p.lastExt && sw == apdu.StatusWrongLength:
+		return plan{chain: len(c.Data) > apdu.MaxShortNc, maxNe: apdu.MaxShortNe}, true
+	case p.chain && sw == apdu.StatusChainingNotSupported && s.limits.Protocol != apdu.ProtocolT0 && s.fits(c):
+		return s.extendedPlan(), true
+	}
+	return plan{}, false
 }
 
 // fits reports whether c in extended form can be carried by the transport.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/cardoki/cardoki/apdu"
 )
@@ -35,6 +36,13 @@ type Options struct {
 	// MaxGetResponse is how many GET RESPONSE commands are sent for one command.
 	// 0 means 1,024.
 	MaxGetResponse int
+	// OwnedChannel says that the transport has a logical channel to itself and puts
+	// its number into CLA, as the operating systems of telephones do. Commands are
+	// then passed on as they are.
+	OwnedChannel bool
+	// Profile is what the application does differently from the standard; see
+	// [Channel.SetProfile].
+	Profile *Profile
 	// End is what happens to the card at the end of [Channel.Exclusive]. The zero
 	// value leaves it as it is: a verified PIN then stays verified for every
 	// program that can reach the card.
@@ -51,17 +59,25 @@ const (
 // safe for concurrent use: commands wait for each other.
 type Channel struct {
 	*shared
-	held   bool            // the card's lock is ours: a Channel given to Exclusive's function
-	sm     SecureMessaging // nil: none
-	smOver error           // why the session ended; wraps ErrSecureMessaging
+	number     int
+	generation uint64 // that of shared when the channel was opened
+	closed     atomic.Bool
+	held       bool // the card's lock is ours: a Channel given to Exclusive's function
+
+	// Under the card's lock:
+	profile *Profile
+	sm      SecureMessaging // nil: none
+	smOver  error           // why the session ended; wraps ErrSecureMessaging
 }
 
 // shared is what all Channels of a card have in common. Its lock orders all
 // commands of the card; everything below it is used only while it is held.
 type shared struct {
-	lock     chan struct{} // holds one token when free
-	t        apdu.Transmitter
-	opts     Options
+	lock       chan struct{} // holds one token when free
+	t          apdu.Transmitter
+	opts       Options
+	generation atomic.Uint64 // counts resets that were accepted
+
 	extended bool
 	limits   apdu.Limits
 
@@ -84,7 +100,7 @@ func NewChannel(t apdu.Transmitter, opts *Options) *Channel {
 		s.opts.MaxGetResponse = defaultMaxGetResponse
 	}
 	s.describe()
-	return &Channel{shared: s}
+	return &Channel{shared: s, profile: s.opts.Profile}
 }
 
 // describe reads what the transport knows of the card and itself.
@@ -115,6 +131,11 @@ func (ch *Channel) ATR() []byte {
 // SetSecureMessaging protects all later commands of ch by sm, or none when sm is
 // nil. It must not be called while a command of ch is under way.
 func (ch *Channel) SetSecureMessaging(sm SecureMessaging) { ch.sm, ch.smOver = sm, nil }
+
+// SetProfile says what the application that is selected now does differently from
+// the standard; nil means nothing. It must not be called while a command of ch is
+// under way.
+func (ch *Channel) SetProfile(p *Profile) { ch.profile = p }
 
 func (ch *Channel) acquire(ctx context.Context) error {
 	if ch.held {
@@ -167,8 +188,13 @@ func (ch *Channel) Exclusive(ctx context.Context, f func(tx *Channel) error) (er
 			}
 		}()
 	}
-	tx := &Channel{shared: ch.shared, held: true, sm: ch.sm, smOver: ch.smOver}
-	defer func() { tx.held, ch.sm, ch.smOver = false, tx.sm, tx.smOver }()
+	tx := &Channel{shared: ch.shared, number: ch.number, generation: ch.generation, held: true, profile: ch.profile, sm: ch.sm, smOver: ch.smOver}
+	tx.closed.Store(ch.closed.Load())
+	defer func() {
+		tx.held = false
+		ch.profile, ch.sm, ch.smOver = tx.profile, tx.sm, tx.smOver
+		ch.closed.Store(tx.closed.Load())
+	}()
 	return f(tx)
 }
 
@@ -188,6 +214,7 @@ func (ch *Channel) Reconnect(ctx context.Context) error {
 	if err := r.Reconnect(ctx); err != nil {
 		return fmt.Errorf("iso7816: reconnect: %w", err)
 	}
+	ch.shared.generation.Add(1)
 	ch.sm, ch.smOver = nil, nil
 	ch.describe()
 	return nil

@@ -119,8 +119,42 @@ func TestExchange(t *testing.T) {
 		}, {
 			name:  "a status in the middle of a chain ends it",
 			cmd:   apdu.Command{Instruction: 0xDB, Data: fill(300)},
-			pairs: []string{"10DB0000FF" + data255, "6884"},
+			pairs: []string{"10DB0000FF" + data255, "6581"},
+			want:  "6581",
+		}, {
+			name:  "a card that refuses chaining gets extended length, where the transport has it",
+			cmd:   apdu.Command{Instruction: 0xDB, Data: fill(300)},
+			pairs: []string{"10DB0000FF" + data255, "6884", "00DB000000012C" + data300, "9000"},
+			want:  "9000",
+		}, {
+			name:   "T=0 has no other form than chaining",
+			limits: apdu.Limits{Protocol: apdu.ProtocolT0},
+			cmd:    apdu.Command{Instruction: 0xDB, Data: fill(300)},
+			pairs:  []string{"10DB0000FF" + data255, "6884"},
+			want:   "6884",
+		}, {
+			name:  "a card that refuses both says so",
+			cmd:   apdu.Command{Instruction: 0xDB, Data: fill(300)},
+			pairs: []string{"10DB0000FF" + data255, "6884", "00DB000000012C" + data300, "6700"},
 			want:  "6884",
+		}, {
+			name:  "a card that refuses extended length, against its ATR, gets a chain",
+			atr:   atrYubiKey,
+			cmd:   apdu.Command{Instruction: 0xDB, Data: fill(300)},
+			pairs: []string{"00DB000000012C" + data300, "6700", "10DB0000FF" + data255, "9000", "00DB00002D" + data300[510:], "9000"},
+			want:  "9000",
+		}, {
+			name:  "6700 to a short Le after an extended one is the answer",
+			atr:   atrYubiKey,
+			cmd:   apdu.Command{Instruction: 0xCB, Ne: 1000},
+			pairs: []string{"00CB00000003E8", "6700", "00CB000000", "6700"},
+			want:  "6700",
+		}, {
+			name:  "a form that the caller asked for is not changed",
+			opts:  Options{Length: LengthExtended},
+			cmd:   apdu.Command{Instruction: 0xDB, Data: fill(300)},
+			pairs: []string{"00DB000000012C" + data300, "6700"},
+			want:  "6700",
 		}, {
 			name:  "a card that announces it gets extended length",
 			atr:   atrYubiKey,
@@ -230,6 +264,135 @@ func TestExchange(t *testing.T) {
 		})
 	}
 }
+
+func TestTheFormThatWorkedIsKept(t *testing.T) {
+	data300, data255 := hexOf(fill(300)), hexOf(fill(255))
+	chain := []string{"10DB0000FF" + data255, "9000", "00DB00002D" + data300[510:], "9000"}
+	s := &script{t: t, atr: atrYubiKey, pairs: append(append([]string{"00DB000000012C" + data300, "6700"}, chain...), chain...)}
+	ch := NewChannel(s, nil)
+	for range 2 {
+		if _, err := ch.Send(context.Background(), apdu.Command{Instruction: 0xDB, Data: fill(300)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.done()
+}
+
+func TestProfiles(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		profile *Profile
+		cmd     apdu.Command
+		pairs   []string
+		want    string
+		fail    bool
+	}{
+		{"SIM: 9FXX is fetched in class A0", ProfileSIM(), apdu.Command{Class: 0xA0, Instruction: 0xA4, Data: []byte{0x3F, 0}}, []string{"A0A40000023F00", "9F02", "A0C0000002", "01029000"}, "0102", false},
+		{"SIM: 91XX is success", ProfileSIM(), apdu.Command{Class: 0xA0, Instruction: 0x10}, []string{"A0100000", "9110"}, "", false},
+		{"SIM: 9804 is not", ProfileSIM(), apdu.Command{Class: 0xA0, Instruction: 0x20}, []string{"A0200000", "9804"}, "", true},
+		{"OATH: instruction A5 fetches the rest", ProfileOATH(), apdu.Command{Instruction: 0xA1, Ne: 256}, []string{"00A1000000", "016101", "00A5000001", "029000"}, "0102", false},
+		{"GlobalPlatform: 6310 is success with its data", ProfileGlobalPlatform(), apdu.Command{Class: 0x80, Instruction: 0xF2, Ne: 256}, []string{"80F2000000", "01026310"}, "0102", false},
+		{"DESFire: 91AF is continued with AF", ProfileDESFire(), apdu.Command{Class: 0x90, Instruction: 0x60, Ne: 256}, []string{"9060000000", "0191AF", "90AF000000", "0291AF", "90AF000000", "039100"}, "010203", false},
+		{"DESFire: 9000 is not success", ProfileDESFire(), apdu.Command{Class: 0x90, Instruction: 0x60, Ne: 256}, []string{"9060000000", "9000"}, "", true},
+		{"none: 9FXX is the answer", nil, apdu.Command{Class: 0xA0, Instruction: 0xA4}, []string{"A0A40000", "9F02"}, "", true},
+		{"none: 63C2 to VERIFY is a failure", nil, apdu.Command{Instruction: 0x20, Data: []byte{1}}, []string{"0020000001" + "01", "63C2"}, "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &script{t: t, pairs: tt.pairs}
+			data, err := NewChannel(s, &Options{Profile: tt.profile}).Send(context.Background(), tt.cmd)
+			s.done()
+			if (err != nil) != tt.fail || hexOf(data) != tt.want {
+				t.Errorf("got %X, %v; want %s", data, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLogicalChannels(t *testing.T) {
+	ctx := context.Background()
+	get := apdu.Command{Instruction: 0x84, Ne: 1}
+	t.Run("a channel puts its number into CLA, and GET RESPONSE follows it", func(t *testing.T) {
+		s := &script{t: t, pairs: []string{
+			"0070000001", "019000", "0184000001", "6101", "01C0000001", "AA9000",
+			"0070000001", "059000", "4184000001", "AA9000", "0084000001", "AA9000",
+			"00708001", "9000", "00708005", "9000",
+		}}
+		ch := NewChannel(s, nil)
+		var open []*Channel
+		for range 2 {
+			c, err := ch.OpenChannel(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Send(ctx, get); err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, c)
+		}
+		if _, err := ch.Send(ctx, get); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range open {
+			for range 2 {
+				if err := c.CloseChannel(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := c.Send(ctx, get); !errors.Is(err, ErrChannelClosed) || !errors.Is(err, apdu.ErrNotSent) {
+				t.Errorf("a closed channel: got %v", err)
+			}
+		}
+		s.done()
+	})
+	t.Run("GlobalPlatform's classes carry it too", func(t *testing.T) {
+		s := &script{t: t, pairs: []string{"0070000001", "029000", "82F2000000", "9000"}}
+		ch := NewChannel(s, &Options{Profile: ProfileGlobalPlatform()})
+		c, err := ch.OpenChannel(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Send(ctx, apdu.Command{Class: 0x80, Instruction: 0xF2, Ne: 256}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a number that can't be is refused", func(t *testing.T) {
+		for _, answer := range []string{"009000", "149000", "9000", "01029000"} {
+			if _, err := NewChannel(&script{t: t, pairs: []string{"0070000001", answer}}, nil).OpenChannel(ctx); err == nil {
+				t.Errorf("%s: got nil, want an error", answer)
+			}
+		}
+	})
+	t.Run("a transport that owns its channel gets commands as they are", func(t *testing.T) {
+		ch := NewChannel(&script{t: t}, &Options{OwnedChannel: true})
+		if _, err := ch.OpenChannel(ctx); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("got %v, want ErrUnsupported", err)
+		}
+	})
+	t.Run("a reset ends it", func(t *testing.T) {
+		s := &resettable{script: script{t: t, pairs: []string{"0070000001", "019000", "0084000001", "AA9000"}}}
+		ch := NewChannel(s, nil)
+		c, err := ch.OpenChannel(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ch.Reconnect(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Send(ctx, get); !errors.Is(err, apdu.ErrReset) {
+			t.Errorf("got %v, want ErrReset", err)
+		}
+		if err := c.CloseChannel(ctx); err != nil {
+			t.Errorf("closing a lost channel: %v", err)
+		}
+		if _, err := ch.Send(ctx, get); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type resettable struct{ script }
+
+func (r *resettable) Reconnect(context.Context) error { return nil }
 
 func TestSendTellsStatusAndKeepsWarningData(t *testing.T) {
 	s := &script{t: t, pairs: []string{"00B0000000", "01026282", "00A4040000", "6A82"}}

@@ -26,8 +26,11 @@ func (ch *Channel) AppendExchange(ctx context.Context, dst []byte, c apdu.Comman
 		return dst, 0, err
 	}
 	defer ch.release()
-	if ch.smOver != nil {
-		return dst, 0, ch.smOver
+	if err := ch.usable(); err != nil {
+		return dst, 0, err
+	}
+	if ch.number != 0 && !ch.opts.OwnedChannel {
+		c.Class = ch.profile.setChannel(c.Class, ch.number)
 	}
 	if ch.sm != nil {
 		return ch.protected(ctx, dst, c)
@@ -50,7 +53,7 @@ func (ch *Channel) AppendSend(ctx context.Context, dst []byte, c apdu.Command) (
 	if err != nil {
 		return dst, err
 	}
-	if !sw.OK() {
+	if !ch.profile.success(sw) {
 		return data, commandError(&c, sw)
 	}
 	return data, nil
@@ -87,43 +90,61 @@ func (ch *Channel) protected(ctx context.Context, dst []byte, c apdu.Command) ([
 	}
 }
 
-// send exchanges one logical command, already protected: it cuts the command
-// where it must, and puts the response together.
-func (s *shared) send(ctx context.Context, dst []byte, c *apdu.Command) ([]byte, apdu.Status, error) {
+// send exchanges one logical command, already protected. When the card refuses the
+// form of the command, which it then has not executed, another form is tried once.
+func (ch *Channel) send(ctx context.Context, dst []byte, c *apdu.Command) ([]byte, apdu.Status, error) {
+	p := ch.plan(c)
+	out, sw, err := ch.sendAs(ctx, dst, c, p)
+	other, ok := ch.otherPlan(c, p, sw)
+	if err != nil || !ok || len(out) > len(dst) {
+		return out, sw, err
+	}
+	again, swAgain, err := ch.sendAs(ctx, dst, c, other)
+	if err != nil {
+		return dst, 0, err
+	}
+	if swAgain == apdu.StatusWrongLength || swAgain == apdu.StatusChainingNotSupported {
+		return out, sw, nil // the form was not what the card minded
+	}
+	ch.extended = other.lastExt // from now on
+	return again, swAgain, nil
+}
+
+// sendAs exchanges a command in the given form, and puts the response together.
+func (ch *Channel) sendAs(ctx context.Context, dst []byte, c *apdu.Command, p plan) ([]byte, apdu.Status, error) {
 	start := len(dst)
-	p := s.plan(c)
 	link := *c
 	link.Extended = p.lastExt
 	link.Ne = min(c.Ne, p.maxNe)
 	if p.chain {
-		sw, err := s.links(ctx, &link)
+		sw, err := ch.links(ctx, &link)
 		if err != nil || !sw.OK() {
 			return dst, sw, err
 		}
 	}
-	out, sw, err := s.repeat(ctx, dst, &link)
+	out, sw, err := ch.repeat(ctx, dst, &link)
 	if err != nil {
 		return dst, 0, err
 	}
-	get := apdu.Command{
-		Class:       c.Class.WithChained(false).WithSecureMessaging(apdu.SMNone),
-		Instruction: apdu.InsGetResponse,
-	}
-	for n := 0; sw.More() > 0; n++ {
-		if n == s.opts.MaxGetResponse {
+	for n := 0; ; n++ {
+		ne := ch.profile.more(sw)
+		if ne == 0 {
+			break
+		}
+		if n == ch.opts.MaxGetResponse {
 			return dst, 0, &BoundError{Bound: "MaxGetResponse", Value: n}
 		}
-		get.Ne = sw.More()
-		out, sw, err = s.repeat(ctx, out, &get)
+		get := ch.profile.getResponse(c, ne)
+		out, sw, err = ch.repeat(ctx, out, &get)
 		if err != nil {
 			return dst, 0, err
 		}
-		if len(out)-start > s.opts.MaxResponse {
+		if len(out)-start > ch.opts.MaxResponse {
 			break
 		}
 	}
-	if len(out)-start > s.opts.MaxResponse {
-		return dst, 0, &BoundError{Bound: "MaxResponse", Value: s.opts.MaxResponse}
+	if len(out)-start > ch.opts.MaxResponse {
+		return dst, 0, &BoundError{Bound: "MaxResponse", Value: ch.opts.MaxResponse}
 	}
 	return out, sw, nil
 }

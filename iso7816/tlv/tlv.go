@@ -54,6 +54,12 @@ func Next(b []byte) (o Object, rest []byte, err error) {
 			return Object{Tag(b[0]), b[2:end:end]}, b[end:], nil
 		}
 	}
+	// Two tag bytes and one length byte, the form of most others.
+	if len(b) >= 3 && b[2] < 0x80 && b[1] < 0x80 && b[0]&0x1F == 0x1F {
+		if end := 3 + int(b[2]); end <= len(b) {
+			return Object{Tag(b[0])<<8 | Tag(b[1]), b[3:end:end]}, b[end:], nil
+		}
+	}
 	return next(b)
 }
 

@@ -184,6 +184,7 @@ func TestFind(t *testing.T) {
 		{name: "padding inside too", b: unhex(t, "6105 00005301AA"), path: []tlv.Tag{0x61, 0x53}, want: "AA", padded: true},
 		{name: "padding alone holds nothing", b: unhex(t, "00FF"), path: []tlv.Tag{0x53}, err: "tlv: data object 53 not found", padded: true},
 		{name: "the offset of an error counts from the start", b: unhex(t, "5300 6106 5300 5405AABB"), path: []tlv.Tag{0x61, 0x55}, err: "tlv: malformed data object at offset 10: value cut off"},
+		{name: "from two levels down too", b: unhex(t, "5300 6106 6104 5403AABB"), path: []tlv.Tag{0x61, 0x61, 0x55}, err: "tlv: malformed data object at offset 10: value cut off"},
 		{name: "a value that is not what its tag says is left alone", b: unhex(t, "7003 1F8B08 7101AA"), path: []tlv.Tag{0x71}, want: "AA"},
 		{name: "and refused when asked for", b: unhex(t, "7003 1F8B08"), path: []tlv.Tag{0x70, 0x53}, err: "tlv: malformed data object at offset 5: length missing"},
 	} {
