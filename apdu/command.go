@@ -111,75 +111,79 @@ func (c *Command) AppendBinary(dst []byte) ([]byte, error) {
 // means Ne = 256, or 65,536 for 0000 in the extended form. Every byte of b is
 // accounted for: whatever is not one of the seven forms is refused with a
 // [*SyntaxError] (ISO/IEC 7816-3:2006, 12.1.3).
-func ParseCommand(b []byte) (Command, error) {
+func ParseCommand(b []byte) (c Command, err error) {
 	if len(b) < HeaderSize {
-		return Command{}, commandError(len(b), "shorter than the 4-byte header")
+		return c, commandError(len(b), "shorter than the 4-byte header")
 	}
-	c := Command{Class: Class(b[0]), Instruction: Instruction(b[1]), P1: b[2], P2: b[3]}
+	var data []byte
+	var nc, ne int
+	var extended bool
 	switch {
 	case len(b) == HeaderSize: // 1
-		return c, nil
 	case len(b) == HeaderSize+1: // 2S
-		c.Ne = int(b[4])
-		if c.Ne == 0 {
-			c.Ne = MaxShortNe
-		}
-		return c, nil
+		ne = shortNe(b[4])
 	case b[4] != 0: // 3S, 4S
-		nc := int(b[4])
-		data := b[5:]
+		nc, data = int(b[4]), b[5:]
 		switch len(data) - nc {
 		case 0:
 		case 1:
-			c.Ne = int(data[nc])
-			if c.Ne == 0 {
-				c.Ne = MaxShortNe
-			}
+			ne = shortNe(data[nc])
 		default:
-			if len(data) < nc {
-				return Command{}, commandError(len(b), "short Lc: body shorter than Lc")
-			}
-			return Command{}, commandError(5+nc+1, "short Lc: more than one byte after the data")
+			return c, shortError(b)
 		}
-		c.Data = data[:nc:nc]
-		return c, nil
+	default: // 2E, 3E, 4E
+		if len(b) < 7 {
+			return c, extendedError(b)
+		}
+		extended = true
+		nc, data = int(b[5])<<8|int(b[6]), b[7:]
+		switch {
+		case len(data) == 0:
+			nc, ne = 0, extendedNe(b[5], b[6])
+		case nc == 0:
+			return c, extendedError(b)
+		case len(data) == nc:
+		case len(data) == nc+2:
+			ne = extendedNe(data[nc], data[nc+1])
+		default:
+			return c, extendedError(b)
+		}
 	}
-	return parseExtended(c, b)
+	c.Class, c.Instruction, c.P1, c.P2 = Class(b[0]), Instruction(b[1]), b[2], b[3]
+	c.Ne, c.Extended = ne, extended
+	if nc > 0 {
+		c.Data = data[:nc:nc]
+	}
+	return c, nil
 }
 
-// parseExtended decodes a body that begins with 00 and has more bytes.
-func parseExtended(c Command, b []byte) (Command, error) {
-	c.Extended = true
+func shortNe(le byte) int { return 1 + int(le-1) } // 00 is 256
+
+func extendedNe(hi, lo byte) int { return 1 + int((uint16(hi)<<8|uint16(lo))-1) }
+
+// shortError says why a command with a short Lc is refused.
+func shortError(b []byte) error {
+	nc := int(b[4])
+	if len(b) < 5+nc {
+		return commandError(len(b), "short Lc: body shorter than Lc")
+	}
+	return commandError(5+nc+1, "short Lc: more than one byte after the data")
+}
+
+// extendedError says why a command with the marker of the extended form is
+// refused.
+func extendedError(b []byte) error {
 	if len(b) < 7 {
-		return Command{}, commandError(len(b), "extended length marker 00 followed by one byte only")
+		return commandError(len(b), "extended length marker 00 followed by one byte only")
 	}
-	n := int(b[5])<<8 | int(b[6])
-	if len(b) == 7 { // 2E
-		c.Ne = n
-		if c.Ne == 0 {
-			c.Ne = MaxExtendedNe
-		}
-		return c, nil
+	nc := int(b[5])<<8 | int(b[6])
+	switch {
+	case nc == 0:
+		return commandError(5, "extended Lc of zero with bytes after it")
+	case len(b) < 7+nc:
+		return commandError(len(b), "extended Lc: body shorter than Lc")
+	case len(b) == 7+nc+1:
+		return commandError(7+nc, "extended Lc: one byte after the data, Le has two")
 	}
-	if n == 0 {
-		return Command{}, commandError(5, "extended Lc of zero with bytes after it")
-	}
-	data := b[7:]
-	switch len(data) - n {
-	case 0: // 3E
-	case 2: // 4E
-		c.Ne = int(data[n])<<8 | int(data[n+1])
-		if c.Ne == 0 {
-			c.Ne = MaxExtendedNe
-		}
-	case 1:
-		return Command{}, commandError(7+n, "extended Lc: one byte after the data, Le has two")
-	default:
-		if len(data) < n {
-			return Command{}, commandError(len(b), "extended Lc: body shorter than Lc")
-		}
-		return Command{}, commandError(7+n+2, "extended Lc: more than two bytes after the data")
-	}
-	c.Data = data[:n:n]
-	return c, nil
+	return commandError(7+nc+2, "extended Lc: more than two bytes after the data")
 }

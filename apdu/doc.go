@@ -13,6 +13,10 @@
 //	b, err = transmitter.Transmit(ctx, nil, b) // 8 bytes, 90 00
 //	resp, err := apdu.ParseResponse(b)
 //
+// [Trace] puts a line in plain words for each exchange beside a transport, and
+// [Explain] makes that line; both hide what may be secret. Package
+// apdu/apdutest has what tests need: recordings, replays, faults.
+//
 // # Exactness
 //
 // [ParseCommand] accepts the seven forms of a command and refuses every other

@@ -227,10 +227,7 @@ func (s Status) Meaning() string {
 	case StatusWrongLe:
 		return fmt.Sprintf("wrong Le, exactly %s", plural(s.ExactNe(), "byte", "available"))
 	case StatusVerificationFailed:
-		if s.Retries() == 0 {
-			return "verification failed, no try left"
-		}
-		return "verification failed, " + plural(s.Retries(), "try", "left")
+		return "verification failed, " + triesLeft(s.Retries())
 	}
 	switch {
 	case s >= 0x6202 && s <= 0x6280:
@@ -268,6 +265,13 @@ func (s Status) Meaning() string {
 		return "meaning defined by the application"
 	}
 	return "not a status of ISO/IEC 7816-4"
+}
+
+func triesLeft(n int) string {
+	if n == 0 {
+		return "no try left"
+	}
+	return plural(n, "try", "left")
 }
 
 func plural(n int, thing, what string) string {

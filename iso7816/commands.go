@@ -8,19 +8,6 @@ import (
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
-// SelectApplication selects an application by its identifier and returns what
-// the card says of it, usually an FCI or application property template
-// (ISO/IEC 7816-4:2013, 11.2.2).
-func (ch *Channel) SelectApplication(ctx context.Context, aid AID) ([]byte, error) {
-	return ch.Send(ctx, apdu.Command{
-		Instruction: apdu.InsSelect,
-		P1:          0x04, // by DF name
-		P2:          0x00, // first occurrence, return FCI
-		Data:        aid.AppendTo(make([]byte, 0, 16)),
-		Ne:          apdu.MaxShortNe,
-	})
-}
-
 // CurrentDF is the file that [Channel.GetData] and [Channel.PutData] name for
 // data objects of the selected application.
 const CurrentDF uint16 = 0x3FFF

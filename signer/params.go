@@ -105,6 +105,10 @@ func parsePSS(pub *rsa.PublicKey, hash crypto.Hash, o *rsa.PSSOptions) (SignPara
 	if hash == 0 {
 		return SignParams{}, errors.New("signer: RSA-PSS needs a hash")
 	}
+	// The padding and its verification are computed here, not by the device.
+	if !hash.Available() {
+		return SignParams{}, fmt.Errorf("%w: hash function %v is not linked into this program", ErrUnsupported, hash)
+	}
 	longest := (pub.N.BitLen()-1+7)/8 - hash.Size() - 2 // RFC 8017, 9.1.1, step 3
 	salt := o.SaltLength
 	switch salt {

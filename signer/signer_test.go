@@ -1,0 +1,394 @@
+package signer_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cardoki/cardoki/signer"
+)
+
+func sum(hash crypto.Hash, msg string) []byte {
+	h := hash.New()
+	h.Write([]byte(msg))
+	return h.Sum(nil)
+}
+
+// verifies reports whether sig is a signature of msg by key as opts asks.
+func verifies(key crypto.PublicKey, msg string, sig []byte, opts crypto.SignerOpts) bool {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		hash := opts.HashFunc()
+		if pss, ok := opts.(*rsa.PSSOptions); ok {
+			return rsa.VerifyPSS(key, hash, sum(hash, msg), sig, pss) == nil
+		}
+		return rsa.VerifyPKCS1v15(key, hash, sum(hash, msg), sig) == nil
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(key, sum(opts.HashFunc(), msg), sig)
+	case ed25519.PublicKey:
+		return ed25519.Verify(key, []byte(msg), sig)
+	}
+	return false
+}
+
+func TestSigner_signsLikeTheKey(t *testing.T) {
+	rsaKey, ecKey, edKey := newRSA(t, 1024), newECDSA(t, elliptic.P384()), newEd25519(t)
+	for _, tt := range []struct {
+		name string
+		key  signer.Key
+		opts crypto.SignerOpts
+	}{
+		{"RSA PKCS #1 v1.5", rsaKey, crypto.SHA256},
+		{"RSA-PSS, salt as long as the hash", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384}},
+		{"RSA-PSS, longest salt", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: crypto.SHA256}},
+		{"RSA-PSS, short salt", rsaKey, &rsa.PSSOptions{SaltLength: 7, Hash: crypto.SHA1}},
+		{"ECDSA", ecKey, crypto.SHA384},
+		{"ECDSA, SHA3", ecKey, crypto.SHA3_256},
+		{"Ed25519", edKey, crypto.Hash(0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := signer.New(tt.key, &signer.Options{Verify: signer.VerifyAlways})
+			const msg = "message"
+			input := []byte(msg)
+			if hash := tt.opts.HashFunc(); hash != 0 {
+				input = sum(hash, msg)
+			}
+			sig, err := s.Sign(rand.Reader, input, tt.opts)
+			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
+				t.Errorf("Sign: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
+			}
+			// SignMessage hashes, and signs the same.
+			sig, err = s.SignMessage(nil, []byte(msg), tt.opts)
+			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
+				t.Errorf("SignMessage: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
+			}
+			sig, err = crypto.SignMessage(s, nil, []byte(msg), tt.opts)
+			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
+				t.Errorf("crypto.SignMessage: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
+			}
+		})
+	}
+	// The one scheme without randomness gives the same bytes by both ways.
+	s := signer.New(rsaKey, nil)
+	a, err := s.Sign(nil, sum(crypto.SHA256, "message"), crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.SignMessage(nil, []byte("message"), crypto.SHA256)
+	if err != nil || !bytes.Equal(a, b) {
+		t.Errorf("SignMessage and Sign differ, error %v", err)
+	}
+}
+
+func TestSigner_SignMessage_refuses(t *testing.T) {
+	rsaKey, edKey := newRSA(t, 1024), newEd25519(t)
+	for _, tt := range []struct {
+		name string
+		key  signer.Key
+		opts crypto.SignerOpts
+		want string
+	}{
+		{"RSA without options", rsaKey, nil, refused},
+		{"RSA with no such hash", rsaKey, crypto.Hash(99), "unsupported"},
+		{"RSA with a hash that is not linked", rsaKey, crypto.BLAKE2b_256, "unsupported"},
+		{"Ed25519 without options", edKey, nil, ""},
+		{"Ed25519ph", edKey, &ed25519.Options{Hash: crypto.SHA512}, "unsupported"},
+		{"Ed25519 with a hash", edKey, crypto.SHA256, "unsupported"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := signer.New(tt.key, nil).SignMessage(nil, []byte("message"), tt.opts)
+			checkError(t, err, tt.want)
+		})
+	}
+}
+
+func TestSigner_asksTheKeyOnlyForWhatItCanDo(t *testing.T) {
+	key := newRSA(t, 1024)
+	if _, err := signer.New(key, nil).Sign(nil, make([]byte, 31), crypto.SHA256); err == nil {
+		t.Error("got no error, want one for a short digest")
+	}
+	if n := key.signed.Load(); n != 0 {
+		t.Errorf("the key was asked for %d signatures, want 0", n)
+	}
+}
+
+func TestSigner_givesItsContextToTheKey(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	key := newRSA(t, 1024)
+	if _, err := signer.New(key, &signer.Options{Context: ctx}).Sign(nil, make([]byte, 32), crypto.SHA256); !errors.Is(err, context.Canceled) {
+		t.Errorf("Sign: got error %v, want context.Canceled", err)
+	}
+	d, err := signer.NewDecrypter(key, &signer.Options{Context: ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Decrypt(nil, make([]byte, 128), nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Decrypt: got error %v, want context.Canceled", err)
+	}
+}
+
+func flip(sig []byte) []byte {
+	sig = bytes.Clone(sig)
+	sig[len(sig)/2] ^= 1
+	return sig
+}
+
+func TestSigner_withholdsBadSignatures(t *testing.T) {
+	digest := sum(crypto.SHA256, "message")
+	pss := &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
+	type want struct{ first, later bool } // caught at the first signature, at a later one
+	for _, tt := range []struct {
+		name   string
+		rsa    bool
+		opts   crypto.SignerOpts
+		policy signer.VerifyPolicy
+		want   want
+	}{
+		{"RSA by default", true, crypto.SHA256, signer.VerifyDefault, want{true, true}},
+		{"RSA-PSS by default", true, pss, signer.VerifyDefault, want{true, true}},
+		{"ECDSA by default", false, crypto.SHA256, signer.VerifyDefault, want{true, false}},
+		{"RSA always", true, crypto.SHA256, signer.VerifyAlways, want{true, true}},
+		{"ECDSA always", false, crypto.SHA256, signer.VerifyAlways, want{true, true}},
+		{"RSA never", true, crypto.SHA256, signer.VerifyNever, want{false, false}},
+		{"ECDSA never", false, crypto.SHA256, signer.VerifyNever, want{false, false}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			newKey := func() (signer.Key, *memoryKey) {
+				if tt.rsa {
+					key := newRSA(t, 1024)
+					return key, &key.memoryKey
+				}
+				key := newECDSA(t, elliptic.P256())
+				return key, key
+			}
+			check := func(what string, s *signer.Signer, caught bool) {
+				t.Helper()
+				sig, err := s.Sign(nil, digest, tt.opts)
+				if caught && (!errors.Is(err, signer.ErrBadSignature) || sig != nil) {
+					t.Errorf("%s: got %d bytes and error %v, want ErrBadSignature alone", what, len(sig), err)
+				}
+				if !caught && (err != nil || len(sig) == 0) {
+					t.Errorf("%s: got %d bytes and error %v, want a signature", what, len(sig), err)
+				}
+			}
+			key, memory := newKey()
+			s := signer.New(key, &signer.Options{Verify: tt.policy})
+			memory.disturb = flip
+			check("faulty from the start", s, tt.want.first)
+			check("faulty again", s, tt.want.first) // a failure does not count as the first
+			memory.disturb = nil
+			check("sound", s, false)
+			memory.disturb = flip
+			check("faulty later", s, tt.want.later)
+
+			// The handle has come to mean another key, which signs well.
+			key, memory = newKey()
+			_, other := newKey()
+			memory.disturb = func([]byte) []byte {
+				sig, err := other.Signer.Sign(rand.Reader, digest, tt.opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return sig
+			}
+			check("another key", signer.New(key, &signer.Options{Verify: tt.policy}), tt.want.first)
+		})
+	}
+}
+
+func TestDecrypter(t *testing.T) {
+	key := newRSA(t, 1024)
+	d, err := signer.NewDecrypter(key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub := d.Public().(*rsa.PublicKey)
+	msg := []byte("0123456789ABCDEF")
+	pkcs1, err := rsa.EncryptPKCS1v15(rand.Reader, pub, msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oaep := &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}
+	ct, err := rsa.EncryptOAEPWithOptions(rand.Reader, pub, msg, oaep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		ct   []byte
+		opts crypto.DecrypterOpts
+		want string
+	}{
+		{"PKCS #1 v1.5", pkcs1, nil, ""},
+		{"a session key", pkcs1, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: len(msg)}, ""},
+		{"OAEP", ct, oaep, ""},
+		{"OAEP with another label", ct, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, refused},
+		{"options of another type", ct, 7, "unsupported"},
+		{"a ciphertext too short", ct[1:], nil, refused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := d.Decrypt(nil, tt.ct, tt.opts)
+			checkError(t, err, tt.want)
+			if tt.want == "" && !bytes.Equal(got, msg) {
+				t.Errorf("got %d bytes, want the plaintext", len(got))
+			}
+		})
+	}
+	if _, err := d.Sign(nil, make([]byte, 32), crypto.SHA256); err != nil {
+		t.Errorf("Sign: got error %v, want none", err)
+	}
+	_, err = signer.NewDecrypter(ecDecrypter{newECDSA(t, elliptic.P256())}, nil)
+	checkError(t, err, "unsupported")
+}
+
+// An ecDecrypter claims to decrypt with a key that cannot.
+type ecDecrypter struct{ *memoryKey }
+
+func (ecDecrypter) Decrypt(context.Context, []byte, crypto.DecrypterOpts) ([]byte, error) {
+	return nil, errors.New("not reached")
+}
+
+// selfSigned returns a TLS certificate of key.
+func selfSigned(t testing.TB, key signer.Key) tls.Certificate {
+	t.Helper()
+	s := signer.New(key, nil)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "card"}, DNSNames: []string{"card"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, s.Public(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature); err != nil {
+		t.Fatalf("the certificate does not verify: %v", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: s, Leaf: leaf}
+}
+
+func keys(t testing.TB) map[string]signer.Key {
+	return map[string]signer.Key{
+		"RSA": newRSA(t, 2048), "P-256": newECDSA(t, elliptic.P256()), "P-384": newECDSA(t, elliptic.P384()), "Ed25519": newEd25519(t),
+	}
+}
+
+func TestSigner_requestsCertificates(t *testing.T) {
+	for name, key := range keys(t) {
+		algorithms := []x509.SignatureAlgorithm{x509.UnknownSignatureAlgorithm}
+		if name == "RSA" {
+			algorithms = append(algorithms, x509.SHA384WithRSA, x509.SHA256WithRSAPSS, x509.SHA512WithRSAPSS)
+		}
+		for _, algorithm := range algorithms {
+			t.Run(fmt.Sprint(name, " ", algorithm), func(t *testing.T) {
+				template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: "card"}, SignatureAlgorithm: algorithm}
+				der, err := x509.CreateCertificateRequest(rand.Reader, template, signer.New(key, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				csr, err := x509.ParseCertificateRequest(der)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := csr.CheckSignature(); err != nil {
+					t.Errorf("the request does not verify: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// handshake makes both sides authenticate with cert.
+func handshake(cert tls.Certificate, version uint16) error {
+	roots := x509.NewCertPool()
+	roots.AddCert(cert.Leaf)
+	config := &tls.Config{
+		Certificates: []tls.Certificate{cert}, RootCAs: roots, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
+		ServerName: "card", MinVersion: version, MaxVersion: version,
+	}
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	deadline := time.Now().Add(30 * time.Second)
+	if err := errors.Join(a.SetDeadline(deadline), b.SetDeadline(deadline)); err != nil {
+		return err
+	}
+	server := make(chan error, 1)
+	go func() {
+		conn := tls.Server(a, config)
+		_, err := conn.Write([]byte("hello"))
+		server <- err
+	}()
+	conn := tls.Client(b, config)
+	buf := make([]byte, 5)
+	_, err := conn.Read(buf)
+	if err == nil && string(buf) != "hello" {
+		err = fmt.Errorf("read %q", buf)
+	}
+	if err != nil {
+		b.Close()
+	}
+	return errors.Join(err, <-server)
+}
+
+func TestSigner_handshakes(t *testing.T) {
+	for name, key := range keys(t) {
+		cert := selfSigned(t, key)
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(name+" "+tls.VersionName(version), func(t *testing.T) {
+				if err := handshake(cert, version); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestSigner_isSharedByGoroutines(t *testing.T) {
+	for name, key := range keys(t) {
+		t.Run(name, func(t *testing.T) {
+			cert := selfSigned(t, key)
+			opts := crypto.SignerOpts(crypto.SHA256)
+			if name == "Ed25519" {
+				opts = crypto.Hash(0)
+			}
+			var wg sync.WaitGroup
+			for i := range 8 {
+				wg.Go(func() {
+					for range 5 {
+						msg := fmt.Sprint("message ", i)
+						s := cert.PrivateKey.(*signer.Signer)
+						sig, err := s.SignMessage(nil, []byte(msg), opts)
+						if err != nil || !verifies(s.Public(), msg, sig, opts) {
+							t.Errorf("got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, opts))
+						}
+					}
+					if err := handshake(cert, tls.VersionTLS13); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
