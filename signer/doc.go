@@ -4,7 +4,7 @@
 //
 // A key comes from a card (piv.Client.Key) or from a PKCS#11 token
 // (cryptoki.Key); both implement [Key]. The short way to a TLS certificate is
-// theirs too: piv.Client.TLSCertificate and cryptoki.Session.TLSCertificate. By
+// theirs too: piv.Client.TLSCertificate and cryptoki.Pool.TLSCertificate. By
 // hand it is
 //
 //	cert := tls.Certificate{

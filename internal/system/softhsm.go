@@ -33,7 +33,15 @@ var softHSMModules = []string{
 func StartSoftHSM(t testing.TB) *SoftHSM {
 	t.Helper()
 	Need(t, "softhsm2-util", "softhsm2")
-	h := &SoftHSM{Label: "cardoki test", PIN: "123456", SOPIN: "87654321", Dir: t.TempDir()}
+	h := &SoftHSM{Label: "cardoki test", PIN: "123456", SOPIN: "87654321"}
+	// Not t.TempDir, whose path has the name of the test: SoftHSM2's configuration
+	// does not take a path with "=".
+	dir, err := os.MkdirTemp("", "softhsm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	h.Dir = dir
 	for _, path := range softHSMModules {
 		if _, err := os.Stat(path); err == nil {
 			h.Module = path

@@ -1,0 +1,113 @@
+package cryptoki
+
+import (
+	"context"
+	"crypto/elliptic"
+	"errors"
+	"fmt"
+
+	"github.com/cardoki/cardoki/internal/ck"
+)
+
+// KeyPairOptions says what key pair [Session.GenerateKeyPair] makes.
+type KeyPairOptions struct {
+	// Curve asks for a key on P-224, P-256, P-384 or P-521, RSABits for an RSA key
+	// of 2048 bits or more with exponent 65537. One of the two is set.
+	Curve   elliptic.Curve
+	RSABits int
+	// Label and ID are those of both keys. The certificate of a key has the same
+	// ID, by which it is found, so each key should have another.
+	Label string
+	ID    []byte
+	// Decrypt lets an RSA key decrypt, Derive lets an EC key agree on secrets.
+	// All keys can sign.
+	Decrypt, Derive bool
+	// SessionOnly makes keys that end with the session.
+	SessionOnly bool
+	// Public and Private are further attributes. They take the place of those of
+	// the same type that are set by default.
+	Public, Private Attributes
+}
+
+// GenerateKeyPair makes a key pair in the token. Unless the options say otherwise
+// the private key is kept in the token, private (usable only after login),
+// sensitive and not extractable: it never leaves the token.
+func (s *Session) GenerateKeyPair(ctx context.Context, o *KeyPairOptions) (public, private Object, err error) {
+	m, pub, priv, err := o.templates()
+	if err != nil {
+		return Object{}, Object{}, err
+	}
+	if err := s.begin(ctx); err != nil {
+		return Object{}, Object{}, err
+	}
+	if err := errors.Join(fill(&s.tmpl, pub), fill(&s.priv, priv)); err != nil {
+		s.end()
+		return Object{}, Object{}, err
+	}
+	s.mech = ck.Mechanism{Type: uint(m)}
+	if err := s.run(ctx, (*Session).callGenerate); err != nil {
+		return Object{}, Object{}, err
+	}
+	public, private = Object{s.public, s.stamp}, Object{s.object, s.stamp}
+	rv := s.res.RV
+	s.end()
+	if err := s.err("C_GenerateKeyPair", rv); err != nil {
+		return Object{}, Object{}, err
+	}
+	return public, private, nil
+}
+
+func (s *Session) callGenerate() {
+	s.public, s.object, s.res.RV = s.fl.GenerateKeyPair(s.handle, &s.mech, &s.tmpl, &s.priv)
+}
+
+func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err error) {
+	pub = Attributes{
+		Ulong(CKA_CLASS, CKO_PUBLIC_KEY), Bool(CKA_TOKEN, !o.SessionOnly), Bool(CKA_PRIVATE, false),
+		String(CKA_LABEL, o.Label), Bytes(CKA_ID, o.ID), Bool(CKA_VERIFY, true),
+	}
+	priv = Attributes{
+		Ulong(CKA_CLASS, CKO_PRIVATE_KEY), Bool(CKA_TOKEN, !o.SessionOnly), Bool(CKA_PRIVATE, true),
+		Bool(CKA_SENSITIVE, true), Bool(CKA_EXTRACTABLE, false),
+		String(CKA_LABEL, o.Label), Bytes(CKA_ID, o.ID), Bool(CKA_SIGN, true),
+	}
+	switch {
+	case o.Curve != nil && o.RSABits == 0:
+		params, err := ecParams(o.Curve)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		if o.Decrypt {
+			return 0, nil, nil, fmt.Errorf("%w: decryption with an EC key", ErrUnsupported)
+		}
+		m = CKM_EC_KEY_PAIR_GEN
+		pub = append(pub, Ulong(CKA_KEY_TYPE, CKK_EC), Bytes(CKA_EC_PARAMS, params))
+		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_EC), Bool(CKA_DERIVE, o.Derive))
+	case o.Curve == nil && o.RSABits >= 2048 && o.RSABits <= 16384:
+		if o.Derive {
+			return 0, nil, nil, fmt.Errorf("%w: key agreement with an RSA key", ErrUnsupported)
+		}
+		m = CKM_RSA_PKCS_KEY_PAIR_GEN
+		pub = append(pub, Ulong(CKA_KEY_TYPE, CKK_RSA), Ulong(CKA_MODULUS_BITS, uint(o.RSABits)),
+			Bytes(CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}), Bool(CKA_ENCRYPT, o.Decrypt))
+		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_RSA), Bool(CKA_DECRYPT, o.Decrypt))
+	default:
+		return 0, nil, nil, errors.New("cryptoki: a key pair needs either Curve or RSABits of 2048 to 16384")
+	}
+	return m, override(pub, o.Public), override(priv, o.Private), nil
+}
+
+// override replaces and adds attributes.
+func override(a, by Attributes) Attributes {
+next:
+	for _, attr := range by {
+		for i := range a {
+			if a[i].Type == attr.Type {
+				a[i] = attr
+				continue next
+			}
+		}
+		a = append(a, attr)
+	}
+	return a
+}

@@ -1,0 +1,353 @@
+package cryptoki
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync/atomic"
+
+	"github.com/cardoki/cardoki/signer"
+)
+
+// A KeyQuery says which private key is meant: by label (CKA_LABEL), by id (CKA_ID),
+// or by both. What is empty is not compared; an empty query means the only key of
+// the token.
+type KeyQuery struct {
+	Label string
+	ID    []byte
+}
+
+// String returns the query as a message has it.
+func (q KeyQuery) String() string {
+	var parts []string
+	if q.Label != "" {
+		parts = append(parts, fmt.Sprintf("label %q", q.Label))
+	}
+	if len(q.ID) > 0 {
+		parts = append(parts, fmt.Sprintf("id %X", q.ID))
+	}
+	if len(parts) == 0 {
+		return "any label"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (q KeyQuery) template(class ObjectClass) Attributes {
+	a := Attributes{Ulong(CKA_CLASS, class)}
+	if q.Label != "" {
+		a = append(a, String(CKA_LABEL, q.Label))
+	}
+	if len(q.ID) > 0 {
+		a = append(a, Bytes(CKA_ID, q.ID))
+	}
+	return a
+}
+
+// A Key is a private key of a token, used through a [Pool]. It implements
+// [signer.Key] and, if it is an RSA key, [signer.Decrypting] in earnest; it is safe
+// for concurrent use. It needs no Close, and is good for as long as the Pool.
+//
+// RSA keys do PKCS #1 v1.5, PSS and OAEP: in the token where the token takes the
+// parameters, else with the padding made here and the token's raw RSA. EC keys do
+// ECDSA.
+//
+// When the Pool had to start anew, the key is looked for again, and used only if it
+// still has the same public key; the first signature after that is verified.
+type Key struct {
+	pool  *Pool
+	query KeyQuery // finds the key again
+	label string
+	id    []byte
+	pub   crypto.PublicKey
+	found atomic.Pointer[foundKey]
+}
+
+// A foundKey is a handle and whether a signature made with it was verified.
+type foundKey struct {
+	object   Object
+	verified atomic.Bool
+}
+
+var (
+	_ signer.Key        = (*Key)(nil)
+	_ signer.Decrypting = (*Key)(nil)
+)
+
+// Key returns the private key that the query means. If there is none, the error
+// wraps [ErrNotFound] and lists those that there are; if there are two, it wraps
+// [ErrAmbiguous] and lists them.
+func (p *Pool) Key(ctx context.Context, q KeyQuery) (*Key, error) {
+	var k *Key
+	err := p.Do(ctx, func(s *Session) error {
+		objects, err := s.FindObjects(ctx, q.template(CKO_PRIVATE_KEY))
+		if err != nil {
+			return err
+		}
+		if len(objects) != 1 {
+			return p.notOne(ctx, s, q, objects)
+		}
+		a, err := s.Attributes(ctx, objects[0], keyAttributes...)
+		if err != nil {
+			return err
+		}
+		if always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE); always {
+			return fmt.Errorf("%w: key with %v wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE)", ErrUnsupported, q)
+		}
+		pub, err := s.publicKey(ctx, a)
+		if err != nil {
+			return fmt.Errorf("cryptoki: key with %v: %w", q, err)
+		}
+		id, _ := a.Value(CKA_ID)
+		k = &Key{pool: p, pub: pub, label: a.Text(CKA_LABEL), id: id}
+		k.query = KeyQuery{ID: id}
+		if len(id) == 0 {
+			k.query = KeyQuery{Label: k.label}
+		}
+		k.found.Store(&foundKey{object: objects[0]})
+		return nil
+	})
+	return k, err
+}
+
+// Label returns the key's CKA_LABEL.
+func (k *Key) Label() string { return k.label }
+
+// ID returns a copy of the key's CKA_ID, which its certificate has too.
+func (k *Key) ID() []byte { return append([]byte(nil), k.id...) }
+
+// Public returns the public key, *rsa.PublicKey or *ecdsa.PublicKey.
+func (k *Key) Public() crypto.PublicKey { return k.pub }
+
+// keyAttributes are what is read of a private key.
+var keyAttributes = []AttributeType{
+	CKA_KEY_TYPE, CKA_ID, CKA_LABEL, CKA_ALWAYS_AUTHENTICATE,
+	CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT,
+}
+
+// notOne returns the error for a query that matches no key or several.
+func (p *Pool) notOne(ctx context.Context, s *Session, q KeyQuery, objects []Object) error {
+	if len(objects) > 0 {
+		return fmt.Errorf("cryptoki: key with %v: %w: %s", q, ErrAmbiguous, s.list(ctx, objects))
+	}
+	all, err := s.FindObjects(ctx, KeyQuery{}.template(CKO_PRIVATE_KEY))
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(all) > 0:
+		return fmt.Errorf("cryptoki: key with %v: %w; there are: %s", q, ErrNotFound, s.list(ctx, all))
+	case p.opts.PIN == nil:
+		return fmt.Errorf("cryptoki: key with %v: %w; the token shows no private key, as most tokens do before a login: set PoolOptions.PIN", q, ErrNotFound)
+	}
+	return fmt.Errorf("cryptoki: key with %v: %w; the token has no private key", q, ErrNotFound)
+}
+
+// list names keys, for errors. It is best effort.
+func (s *Session) list(ctx context.Context, objects []Object) string {
+	const most = 20
+	var names []string
+	for i, o := range objects {
+		if i == most {
+			names = append(names, fmt.Sprintf("and %d more", len(objects)-most))
+			break
+		}
+		a, err := s.Attributes(ctx, o, CKA_LABEL, CKA_ID)
+		if err != nil {
+			names = append(names, "one that cannot be read")
+			continue
+		}
+		id, _ := a.Value(CKA_ID)
+		names = append(names, fmt.Sprintf("label %q, id %X", a.Text(CKA_LABEL), id))
+	}
+	return strings.Join(names, "; ")
+}
+
+// publicKey returns the public key that goes with the private key with attributes
+// a: from its own attributes, from the public key object with the same CKA_ID (or
+// CKA_LABEL if it has no id), or from the certificate with the same CKA_ID.
+func (s *Session) publicKey(ctx context.Context, a Attributes) (crypto.PublicKey, error) {
+	if pub, err := parsePublicKey(a); pub != nil || err != nil {
+		return pub, err
+	}
+	id, _ := a.Value(CKA_ID)
+	q := KeyQuery{ID: id}
+	if len(id) == 0 {
+		q = KeyQuery{Label: a.Text(CKA_LABEL)}
+	}
+	var strange error
+	if len(q.ID) > 0 || q.Label != "" {
+		objects, err := s.FindObjects(ctx, q.template(CKO_PUBLIC_KEY))
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objects {
+			b, err := s.Attributes(ctx, o, keyAttributes...)
+			if err != nil {
+				return nil, err
+			}
+			if pub, err := parsePublicKey(b); pub != nil && sameType(a, b) {
+				return pub, nil
+			} else if err != nil {
+				strange = err
+			}
+		}
+	}
+	if len(id) > 0 {
+		certs, err := s.Certificates(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, cert := range certs {
+			switch pub := cert.PublicKey.(type) {
+			case *rsa.PublicKey, *ecdsa.PublicKey:
+				return pub, nil
+			}
+		}
+	}
+	if strange != nil {
+		return nil, strange
+	}
+	if t, ok := a.Ulong(CKA_KEY_TYPE); ok && KeyType(t) != CKK_RSA && KeyType(t) != CKK_EC {
+		return nil, fmt.Errorf("%w: key type %v", ErrUnsupported, KeyType(t))
+	}
+	return nil, fmt.Errorf("its public key is %w: the token has no public key object and no certificate with the same id; store one of them", ErrNotFound)
+}
+
+func sameType(a, b Attributes) bool {
+	x, xok := a.Ulong(CKA_KEY_TYPE)
+	y, yok := b.Ulong(CKA_KEY_TYPE)
+	return xok && yok && x == y
+}
+
+// parsePublicKey returns the public key in the attributes of an object, or nil if
+// it is not in them.
+func parsePublicKey(a Attributes) (crypto.PublicKey, error) {
+	t, _ := a.Ulong(CKA_KEY_TYPE)
+	switch KeyType(t) {
+	case CKK_RSA:
+		n, _ := a.Value(CKA_MODULUS)
+		e, _ := a.Value(CKA_PUBLIC_EXPONENT)
+		if len(n) == 0 || len(e) == 0 {
+			return nil, nil
+		}
+		exponent := new(big.Int).SetBytes(e)
+		if !exponent.IsInt64() || exponent.Int64() > 1<<31-1 || exponent.Int64() < 3 {
+			return nil, fmt.Errorf("%w: RSA with an exponent of %d bits", ErrUnsupported, exponent.BitLen())
+		}
+		pub := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent.Int64())}
+		if bits := pub.N.BitLen(); bits < 512 || bits > 16384 {
+			return nil, fmt.Errorf("%w: RSA with %d bits", ErrUnsupported, bits)
+		}
+		return pub, nil
+	case CKK_EC:
+		params, _ := a.Value(CKA_EC_PARAMS)
+		point, _ := a.Value(CKA_EC_POINT)
+		if len(params) == 0 || len(point) == 0 {
+			return nil, nil
+		}
+		curve, err := parseECParams(params)
+		if err != nil {
+			return nil, err
+		}
+		pub, err := parseECPoint(curve, point)
+		if err != nil {
+			return nil, err
+		}
+		return pub, nil
+	}
+	return nil, nil
+}
+
+func equal(a, b crypto.PublicKey) bool {
+	switch a := a.(type) {
+	case *rsa.PublicKey:
+		return a.Equal(b)
+	case *ecdsa.PublicKey:
+		return a.Equal(b)
+	case ed25519.PublicKey:
+		return a.Equal(b)
+	}
+	return false
+}
+
+// in returns the key as s knows it, after finding it again if need be.
+func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
+	if f := k.found.Load(); f != nil && f.object.stamp == s.stamp {
+		return f, nil
+	}
+	objects, err := s.FindObjects(ctx, k.query.template(CKO_PRIVATE_KEY))
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range objects {
+		a, err := s.Attributes(ctx, o, keyAttributes...)
+		if err != nil {
+			return nil, err
+		}
+		if pub, err := s.publicKey(ctx, a); err == nil && equal(k.pub, pub) {
+			f := &foundKey{object: o}
+			k.found.Store(f)
+			return f, nil
+		}
+	}
+	if len(objects) > 0 {
+		return nil, ErrKeyChanged
+	}
+	return nil, fmt.Errorf("cryptoki: key with %v: %w any more", k.query, ErrNotFound)
+}
+
+// forget drops the handle if an error says that it is good for nothing.
+func (k *Key) forget(f *foundKey, err error) {
+	if errors.Is(err, CKR_KEY_HANDLE_INVALID) || errors.Is(err, CKR_OBJECT_HANDLE_INVALID) {
+		k.found.CompareAndSwap(f, nil)
+	}
+}
+
+// use calls f with a session and the handle of the key in it.
+func (k *Key) use(ctx context.Context, f func(*Session, *foundKey) error) error {
+	s, err := k.pool.get(ctx)
+	if err != nil {
+		return err
+	}
+	defer k.pool.put(s)
+	found, err := k.in(ctx, s)
+	if err != nil {
+		return err
+	}
+	err = f(s, found)
+	k.forget(found, err)
+	return err
+}
+
+// Certificate returns the certificate of the key: the one with the same CKA_ID and
+// the key's public key. If there is none, the error wraps [ErrNotFound].
+func (k *Key) Certificate(ctx context.Context) (*x509.Certificate, error) {
+	var cert *x509.Certificate
+	err := k.pool.Do(ctx, func(s *Session) error {
+		if len(k.id) == 0 {
+			return fmt.Errorf("cryptoki: certificate of key %q: %w: the key has no CKA_ID, by which its certificate would be found", k.label, ErrNotFound)
+		}
+		certs, err := s.Certificates(ctx, k.id)
+		if err != nil {
+			return err
+		}
+		for _, c := range certs {
+			if equal(k.pub, c.PublicKey) {
+				cert = c
+				return nil
+			}
+		}
+		if len(certs) > 0 {
+			return fmt.Errorf("cryptoki: certificate of key %q: %w: the certificate with id %X is one of another key", k.label, ErrNotFound, k.id)
+		}
+		return fmt.Errorf("cryptoki: certificate of key %q: %w: store one with id %X on the token, with Session.PutCertificate or pkcs11-tool --write-object", k.label, ErrNotFound, k.id)
+	})
+	return cert, err
+}

@@ -1,0 +1,142 @@
+package cryptoki
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cardoki/cardoki/internal/ck"
+	"github.com/cardoki/cardoki/internal/leak"
+)
+
+// Options changes what [Open] does. The zero value, and a nil pointer, are ready to
+// use.
+type Options struct {
+	// MaxObjects bounds a search for objects; 0 means 10,000. A search that finds
+	// more fails.
+	MaxObjects int
+}
+
+// A Module is a use of a PKCS#11 module. It is safe for concurrent use.
+//
+// PKCS#11 knows one user of a module in a process, so Modules that were opened with
+// the same path, or with two paths to the same file, share what is underneath: it
+// is initialised for the first, finalised after the last. A module that other code
+// of the process had initialised before is used, and never finalised by us.
+type Module struct {
+	in         *ck.Instance
+	path       string
+	generation uint64
+	maxObjects int
+	epochs     atomic.Uint64
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[*Session]struct{}
+}
+
+// Open loads and initialises the module at path, such as
+// "/usr/lib/softhsm/libsofthsm2.so". opts may be nil. The error says what the
+// loader said; it wraps [ErrNotModule] for a library of another kind, and Is
+// errors.ErrUnsupported in a program that was built without cgo.
+func Open(path string, opts *Options) (*Module, error) {
+	in, err := ck.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cryptoki: open module %q: %w", path, err)
+	}
+	return newModule(in, path, opts)
+}
+
+func newModule(in *ck.Instance, path string, opts *Options) (*Module, error) {
+	generation, rv := in.Acquire()
+	if err := moduleError("C_Initialize", rv); err != nil {
+		return nil, err
+	}
+	m := &Module{in: in, path: path, generation: generation, maxObjects: 10_000, sessions: map[*Session]struct{}{}}
+	if opts != nil && opts.MaxObjects > 0 {
+		m.maxObjects = opts.MaxObjects
+	}
+	leak.Opened(m, "cryptoki.Module "+path)
+	return m, nil
+}
+
+// Close closes all sessions of the module and gives it back; the last Close in the
+// process finalises it. It does not wait: if a call is still running in the module,
+// it returns [ErrBusy], and what that call uses is released when it returns. Close
+// can be called again, from any goroutine.
+func (m *Module) Close() error {
+	m.mu.Lock()
+	closed := m.closed
+	m.closed = true
+	sessions := make([]*Session, 0, len(m.sessions))
+	for s := range m.sessions {
+		sessions = append(sessions, s)
+	}
+	m.mu.Unlock()
+	for _, s := range sessions {
+		s.Close()
+	}
+	var err error
+	if !closed {
+		leak.Closed(m)
+		err = moduleError("C_Finalize", m.in.Release())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sessions) > 0 {
+		return ErrBusy
+	}
+	return err
+}
+
+// use keeps the module initialised until done is called.
+func (m *Module) use() (fl ck.FunctionList, done func(), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, nil, ErrClosed
+	}
+	m.in.Retain()
+	return m.in.FunctionList, func() { m.in.Release() }, nil
+}
+
+// A Version is a version of the standard, of a library or of hardware.
+type Version = ck.Version
+
+// Info is what a module says about itself, CK_INFO.
+type Info struct {
+	Cryptoki     Version // edition of PKCS#11
+	Manufacturer string
+	Description  string
+	Library      Version
+}
+
+// Info returns what the module says about itself. It cannot be interrupted.
+func (m *Module) Info() (Info, error) {
+	fl, done, err := m.use()
+	if err != nil {
+		return Info{}, err
+	}
+	defer done()
+	i, rv := fl.GetInfo()
+	return Info(i), moduleError("C_GetInfo", rv)
+}
+
+// Slots returns the slots of the module, all or those with a token in them. It
+// cannot be interrupted.
+func (m *Module) Slots(tokenPresent bool) ([]*Slot, error) {
+	fl, done, err := m.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ids, rv := fl.GetSlotList(tokenPresent)
+	if err := moduleError("C_GetSlotList", rv); err != nil {
+		return nil, err
+	}
+	slots := make([]*Slot, len(ids))
+	for i, id := range ids {
+		slots[i] = &Slot{m: m, id: SlotID(id)}
+	}
+	return slots, nil
+}
