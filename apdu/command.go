@@ -112,49 +112,53 @@ func (c *Command) AppendBinary(dst []byte) ([]byte, error) {
 // accounted for: whatever is not one of the seven forms is refused with a
 // [*SyntaxError] (ISO/IEC 7816-3:2006, 12.1.3).
 func ParseCommand(b []byte) (c Command, err error) {
+	// A Command and an error are more than the registers for results hold. This
+	// function is inlined, so that the Command is written once, where it is wanted.
+	err = c.parse(b)
+	return
+}
+
+// parse sets c, which is zero, to what b encodes. On an error it leaves c alone.
+func (c *Command) parse(b []byte) error {
 	if len(b) < HeaderSize {
-		return c, commandError(len(b), "shorter than the 4-byte header")
+		return commandError(len(b), "shorter than the 4-byte header")
 	}
-	var data []byte
-	var nc, ne int
-	var extended bool
 	switch {
 	case len(b) == HeaderSize: // 1
 	case len(b) == HeaderSize+1: // 2S
-		ne = shortNe(b[4])
+		c.Ne = shortNe(b[4])
 	case b[4] != 0: // 3S, 4S
-		nc, data = int(b[4]), b[5:]
-		switch len(data) - nc {
+		nc, body := int(b[4]), b[5:]
+		switch len(body) - nc {
 		case 0:
 		case 1:
-			ne = shortNe(data[nc])
+			c.Ne = shortNe(body[nc])
 		default:
-			return c, shortError(b)
+			return shortError(b)
 		}
+		c.Data = body[:nc:nc]
+	case len(b) < 7:
+		return extendedError(b)
 	default: // 2E, 3E, 4E
-		if len(b) < 7 {
-			return c, extendedError(b)
-		}
-		extended = true
-		nc, data = int(b[5])<<8|int(b[6]), b[7:]
+		nc, body := int(b[5])<<8|int(b[6]), b[7:]
 		switch {
-		case len(data) == 0:
-			nc, ne = 0, extendedNe(b[5], b[6])
+		case len(body) == 0:
+			nc, c.Ne = 0, extendedNe(b[5], b[6])
 		case nc == 0:
-			return c, extendedError(b)
-		case len(data) == nc:
-		case len(data) == nc+2:
-			ne = extendedNe(data[nc], data[nc+1])
+			return extendedError(b)
+		case len(body) == nc:
+		case len(body) == nc+2:
+			c.Ne = extendedNe(body[nc], body[nc+1])
 		default:
-			return c, extendedError(b)
+			return extendedError(b)
 		}
+		if nc > 0 {
+			c.Data = body[:nc:nc]
+		}
+		c.Extended = true
 	}
 	c.Class, c.Instruction, c.P1, c.P2 = Class(b[0]), Instruction(b[1]), b[2], b[3]
-	c.Ne, c.Extended = ne, extended
-	if nc > 0 {
-		c.Data = data[:nc:nc]
-	}
-	return c, nil
+	return nil
 }
 
 func shortNe(le byte) int { return 1 + int(le-1) } // 00 is 256

@@ -69,13 +69,19 @@ func (d Decorator) Reconnect(ctx context.Context) error {
 // puts it, without secrets. Errors of the transport are told too.
 type Tracer struct {
 	Decorator
-	line func(string)
+	line  func(string)
+	words *Vocabulary
 }
 
 // Trace returns a Tracer around t. line is called after each exchange, with one
 // line without an end of line, by the goroutine that made the exchange.
 func Trace(t Transmitter, line func(string)) *Tracer {
-	return &Tracer{Decorator: Decorator{t}, line: line}
+	return (*Vocabulary)(nil).Trace(t, line)
+}
+
+// Trace is the function [Trace] with the words of v.
+func (v *Vocabulary) Trace(t Transmitter, line func(string)) *Tracer {
+	return &Tracer{Decorator: Decorator{t}, line: line, words: v}
 }
 
 // Transmit passes command on and tells what came of it.
@@ -84,11 +90,11 @@ func (t *Tracer) Transmit(ctx context.Context, dst, command []byte) ([]byte, err
 	out, err := t.Decorator.Transmit(ctx, dst, command)
 	switch {
 	case err != nil:
-		t.line(Explain(command, nil) + " → " + err.Error())
+		t.line(t.words.Explain(command, nil) + " → " + err.Error())
 	case len(out) <= n:
-		t.line(Explain(command, nil) + " → nothing")
+		t.line(t.words.Explain(command, nil) + " → nothing")
 	default:
-		t.line(Explain(command, out[n:len(out):len(out)]))
+		t.line(t.words.Explain(command, out[n:len(out):len(out)]))
 	}
 	return out, err
 }

@@ -14,8 +14,11 @@
 //	resp, err := apdu.ParseResponse(b)
 //
 // [Trace] puts a line in plain words for each exchange beside a transport, and
-// [Explain] makes that line; both hide what may be secret. Package
-// apdu/apdutest has what tests need: recordings, replays, faults.
+// [Explain] makes that line; both hide what may be secret, as does whatever prints a
+// [Command] or a [Response]. An application brings a [Vocabulary] with names for what
+// the standard does not know. [ParseHex] and [FormatHex] are for bytes that people
+// write and read. Package apdu/apdutest has what tests need: recordings, replays,
+// faults.
 //
 // # Exactness
 //

@@ -25,10 +25,10 @@ func (e *LengthError) Error() string {
 // Unwrap returns [ErrLength].
 func (e *LengthError) Unwrap() error { return ErrLength }
 
-// A SyntaxError reports bytes that are no command or response APDU. It carries
-// no byte of them.
+// A SyntaxError reports bytes that are no command or response APDU, or text that is
+// not hexadecimal. It carries no byte of them.
 type SyntaxError struct {
-	What   string // "command" or "response"
+	What   string // "command", "response" or "hexadecimal text"
 	Offset int    // where the bytes stop making sense, counted from 0
 	Reason string
 }

@@ -92,9 +92,11 @@ func FuzzExplain(f *testing.F) {
 	f.Add([]byte{0, 0x20, 0, 0x80, 4, 0x31, 0x32, 0x33, 0x34}, []byte{0x63, 0xC2})
 	f.Add([]byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, command, response []byte) {
-		line := apdu.Explain(command, response)
-		if line == "" || strings.ContainsAny(line, "\r\n") || len(line) > 300 {
-			t.Fatalf("got %q, want one short line", line)
+		for _, v := range []*apdu.Vocabulary{nil, words} {
+			line := v.Explain(command, response)
+			if line == "" || strings.ContainsAny(line, "\r\n") || len(line) > 300 && v == nil {
+				t.Fatalf("got %q, want one short line", line)
+			}
 		}
 	})
 }

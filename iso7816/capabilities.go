@@ -12,60 +12,13 @@ type capabilities struct {
 // capabilitiesOf reads the card capabilities from the historical bytes of an
 // ATR. Where the ATR does not tell, or makes no sense, it reports none.
 func capabilitiesOf(atr []byte) capabilities {
-	h := historicalBytes(atr)
-	if len(h) == 0 {
+	a, err := ParseATRLenient(atr)
+	if err != nil {
 		return capabilities{}
 	}
-	switch h[0] { // category indicator byte
-	case 0x80:
-		h = h[1:]
-	case 0x00:
-		if len(h) < 4 {
-			return capabilities{}
-		}
-		h = h[1 : len(h)-3] // the last three are the status indicator
-	default:
-		return capabilities{}
-	}
-	for len(h) > 0 { // COMPACT-TLV: tag and length are a nibble each
-		tag, n := h[0]>>4, int(h[0]&0x0F)
-		h = h[1:]
-		if n > len(h) {
-			break
-		}
-		if tag == 7 && n == 3 {
-			return capabilities{chaining: h[2]&0x80 != 0, extended: h[2]&0x40 != 0}
-		}
-		h = h[n:]
-	}
-	return capabilities{}
-}
-
-// historicalBytes returns the historical bytes of an ATR (ISO/IEC 7816-3:2006,
-// 8.2), or nil when it is malformed.
-func historicalBytes(atr []byte) []byte {
-	if len(atr) < 2 {
-		return nil
-	}
-	n, y := int(atr[1]&0x0F), atr[1]>>4
-	i := 2
-	for y != 0 {
-		for bit := range 3 { // TAi, TBi, TCi
-			i += int(y >> bit & 1)
-		}
-		if y&8 == 0 {
-			break
-		}
-		if i >= len(atr) {
-			return nil
-		}
-		y = atr[i] >> 4 // TDi
-		i++
-	}
-	if i+n > len(atr) {
-		return nil
-	}
-	return atr[i : i+n]
+	h, _ := ParseHistoricalBytes(a.HistoricalBytes()) // what is sound of them will do
+	c, _ := h.CardCapabilities()
+	return capabilities{chaining: c.Functions.Has(CommandChaining), extended: c.Functions.Has(ExtendedLengths)}
 }
 
 // plan is how one logical command travels.

@@ -1,6 +1,7 @@
 package iso7816
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -32,20 +33,22 @@ func (e *CommandError) Unwrap() error { return e.Status }
 
 // A VerifyError reports a refused PIN, password or key. It wraps the status.
 type VerifyError struct {
-	Reference byte        // reference data qualifier, P2 of VERIFY
-	Remaining int         // tries left; 0 means blocked; -1 when the card does not tell
-	Status    apdu.Status // 63CX, 6983, ...
+	Instruction apdu.Instruction // VERIFY, CHANGE REFERENCE DATA, …
+	Reference   byte             // reference data qualifier, P2
+	Remaining   int              // tries left; 0 means blocked; -1 when the card does not tell
+	Status      apdu.Status      // 63CX, 6983, ...
 }
 
 // Error returns what the card said and what can be done, never the PIN.
 func (e *VerifyError) Error() string {
+	what := cmp.Or(e.Instruction, apdu.InsVerify)
 	switch {
 	case e.Remaining == 0:
-		return fmt.Sprintf("iso7816: VERIFY: %v: reference data %02X is blocked; unblock it with the card's PUK or ask its issuer", e.Status, e.Reference)
+		return fmt.Sprintf("iso7816: %v: %v: reference data %02X is blocked; unblock it with the card's PUK or ask its issuer", what, e.Status, e.Reference)
 	case e.Remaining > 0:
-		return fmt.Sprintf("iso7816: VERIFY: %v", e.Status.Error())
+		return fmt.Sprintf("iso7816: %v: %v", what, e.Status)
 	}
-	return fmt.Sprintf("iso7816: VERIFY: %v; the card does not tell how many tries are left", e.Status)
+	return fmt.Sprintf("iso7816: %v: %v; the card does not tell how many tries are left", what, e.Status)
 }
 
 // Unwrap returns the status.

@@ -5,8 +5,9 @@
 //   - [Record] writes every exchange to a transcript, readable and one a line.
 //   - [Replay] is a card that answers as the transcript says, and refuses
 //     whatever differs from it.
-//   - [NewFaults] tears the card out, resets it, cuts a response or delays it at
-//     the exchange that the test names.
+//   - [NewFaults] tears the card out, resets it, cuts a response, flips a bit of it,
+//     sends a command twice, answers with any status or waits, at the exchange that
+//     the test names.
 //   - [TestTransmitter] is the conformance suite of the interface.
 //
 // A test of a card program that costs no card is
@@ -31,7 +32,7 @@
 //	00A404000BA00000030800001000010000 -> 61114F0600001000010079074F05A0000003089000
 //	0020008008313233343536FFFF -> ! removed
 //
-// Behind ! stands the error of the transport: removed, reset, retired, not sent,
+// Bytes are written as [apdu.ParseHex] reads them. Behind ! stands the error of the transport: removed, reset, retired, not sent,
 // or the text of any other in quotes. Lines that begin with begin, end or
 // reconnect are written only where that failed, reconnect also where it did not.
 //

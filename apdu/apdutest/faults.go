@@ -1,6 +1,7 @@
 package apdutest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -21,14 +22,24 @@ type Fault struct {
 	// Reset is another program resetting the card: this exchange, and everything
 	// after it, gives ErrReset until Reconnect. The command is not sent.
 	Reset bool
-	// Late lets the card execute the command before Remove or Err, so that only
-	// its response is lost.
+	// Late lets the card execute the command before Remove, Err or Status, so that
+	// only its response is lost.
 	Late bool
 	// Err is returned in place of a response, once.
 	Err error
 	// Status, if it is not 0, replaces the card's response by this status alone;
-	// the command is not sent.
+	// the command is not sent, unless Late says so.
 	Status apdu.Status
+	// FlipCommand, if it is above 0, inverts one bit of the command on its way to
+	// the card: 1 is the highest of the first byte, 8 the lowest, 9 the highest of
+	// the second byte, and so on, and after the last from the first on again.
+	FlipCommand int
+	// Duplicate sends the command twice, as a transport may that has lost the first
+	// response. The second response is returned.
+	Duplicate bool
+	// Flip, if it is above 0, inverts one bit of the response, counted as for
+	// FlipCommand.
+	Flip int
 	// Cut, if it is above 0, takes so many bytes off the end of the response,
 	// the status first, as a broken transport may.
 	Cut int
@@ -104,7 +115,7 @@ func (f *Faults) Transmit(ctx context.Context, dst, command []byte) ([]byte, err
 			return dst, fmt.Errorf("apdutest: fault: gave up waiting: %w", ctx.Err())
 		}
 	}
-	if fault.Late && (fault.Remove || fault.Err != nil) {
+	if fault.Late && (fault.Remove || fault.Err != nil || fault.Status != 0) {
 		// What the card answers is lost, and whether it answers at all.
 		_, _ = f.Decorator.Transmit(ctx, nil, command)
 	}
@@ -119,12 +130,32 @@ func (f *Faults) Transmit(ctx context.Context, dst, command []byte) ([]byte, err
 	case fault.Status != 0:
 		return append(dst, fault.Status.SW1(), fault.Status.SW2()), nil
 	}
+	if fault.FlipCommand > 0 {
+		command = bytes.Clone(command)
+		flip(command, fault.FlipCommand)
+	}
+	if fault.Duplicate {
+		if _, err := f.Decorator.Transmit(ctx, nil, command); err != nil {
+			return dst, err
+		}
+	}
 	n := len(dst)
 	out, err := f.Decorator.Transmit(ctx, dst, command)
-	if err == nil && fault.Cut > 0 {
-		out = out[:max(n, len(out)-fault.Cut)]
+	if err != nil {
+		return dst, err
 	}
-	return out, err
+	if fault.Flip > 0 {
+		flip(out[n:], fault.Flip)
+	}
+	return out[:max(n, len(out)-max(fault.Cut, 0))], nil
+}
+
+// flip inverts a bit of b, counted from 1.
+func flip(b []byte, bit int) {
+	if len(b) > 0 {
+		bit = (bit - 1) % (8 * len(b))
+		b[bit/8] ^= 0x80 >> (bit % 8)
+	}
 }
 
 // Begin passes on, unless the card is out or was reset.

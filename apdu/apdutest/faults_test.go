@@ -52,6 +52,13 @@ func TestFaults_responses(t *testing.T) {
 		{"a status of one's own", apdutest.Fault{Status: 0x6F00}, "6F00", nil, 0},
 		{"cut by one byte", apdutest.Fault{Cut: 1}, "00A4040090", nil, 1},
 		{"cut to nothing", apdutest.Fault{Cut: 100}, "", nil, 1},
+		{"a status in place of the response", apdutest.Fault{Status: 0x6F00, Late: true}, "6F00", nil, 1},
+		{"the first bit", apdutest.Fault{Flip: 1}, "80A404009000", nil, 1},
+		{"the last bit", apdutest.Fault{Flip: 48}, "00A404009001", nil, 1},
+		{"the bit after the last is the first", apdutest.Fault{Flip: 49}, "80A404009000", nil, 1},
+		{"a bit of what is cut", apdutest.Fault{Flip: 8, Cut: 4}, "01A4", nil, 1},
+		{"a bit of the command", apdutest.Fault{FlipCommand: 11}, "008404009000", nil, 1},
+		{"sent twice", apdutest.Fault{Duplicate: true}, "00A404009000", nil, 2},
 		{"an error", apdutest.Fault{Err: broken}, "", broken, 0},
 		{"an error after the command", apdutest.Fault{Err: broken, Late: true}, "", broken, 1},
 	} {
@@ -68,6 +75,9 @@ func TestFaults_responses(t *testing.T) {
 				if !errors.Is(err, wantErr) || !bytes.Equal(out, append([]byte("dst"), want...)) {
 					t.Errorf("exchange %d: got %q and error %v, want %X and %v", i, out, err, want, wantErr)
 				}
+			}
+			if !bytes.Equal(command, []byte{0, 0xA4, 4, 0}) {
+				t.Errorf("the caller's command became % X", command)
 			}
 			if card.transmits != 2+tt.sent {
 				t.Errorf("the card saw %d commands, want %d", card.transmits, 2+tt.sent)

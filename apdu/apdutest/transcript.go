@@ -2,7 +2,6 @@ package apdutest
 
 import (
 	"bufio"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -172,6 +171,6 @@ func (t *transcript) parseLine(n int, text string) (reason string) {
 }
 
 func parseHex(s string) ([]byte, bool) {
-	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(s), " ", ""))
+	b, err := apdu.ParseHex(s)
 	return b, err == nil
 }

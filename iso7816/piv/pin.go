@@ -115,7 +115,7 @@ func presentPIN(ctx context.Context, tx *iso7816.Channel, padded []byte) error {
 func mayTry(remaining int, lastTry bool) error {
 	switch {
 	case remaining == 0:
-		return fmt.Errorf("piv: PIN: %w", &iso7816.VerifyError{Reference: referencePIN, Status: apdu.StatusAuthenticationMethodBlocked})
+		return fmt.Errorf("piv: PIN: %w", &iso7816.VerifyError{Instruction: apdu.InsVerify, Reference: referencePIN, Status: apdu.StatusAuthenticationMethodBlocked})
 	case remaining == 1 && !lastTry:
 		return ErrLastTry
 	}

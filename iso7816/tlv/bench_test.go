@@ -6,8 +6,9 @@ import (
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
-// The floors do the same reads by a bare loop that knows the form of its input
-// and checks nothing.
+// The floors do the same reads by a bare loop that knows the form of its input:
+// tags of one or two bytes, lengths of one. They check what no reader of bytes from
+// outside can leave out: that the value ends before its surroundings do.
 
 var sink int
 
@@ -47,8 +48,12 @@ func BenchmarkAll(b *testing.B) {
 					i++
 				}
 				length := int(objects[i])
-				n += length + tag
-				i += 1 + length
+				i++
+				if length > len(objects)-i {
+					b.Fatal("value cut off")
+				}
+				n += len(objects[i:i+length]) + tag
+				i += length
 			}
 			sink = n
 		}
@@ -85,6 +90,9 @@ func BenchmarkFind(b *testing.B) {
 					}
 					length := int(fci[i])
 					i++
+					if length > to-i {
+						b.Fatal("value cut off")
+					}
 					if tag == want {
 						from, to = i, i+length
 						break

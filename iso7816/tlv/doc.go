@@ -35,7 +35,16 @@
 // Bytes 00 and FF before, between and after the objects are padding in files of
 // some cards, EMV's among them: [AllPadded] and [FindPadded] skip them.
 //
-// COMPACT-TLV and SIMPLE-TLV are other codings; this package does not read them.
+// [AllDER] is [All] for objects whose length fields must be the shortest possible.
+//
+// # Other codings
+//
+// Historical bytes have COMPACT-TLV objects ([AllCompact], [AppendCompact]), some
+// files SIMPLE-TLV ([AllSimple], [AppendSimple]). CAC cards write the latter with
+// the length bytes the other way round, which is not read: see [SimpleObject].
+//
+// A data object list says which data elements its author wants, and how long:
+// [AllDOL] walks it, [AppendDOLValues] makes what it asks for.
 //
 // # Concurrency
 //

@@ -26,6 +26,16 @@ type SimpleObject struct {
 // the bytes that follow it. A length of FF and two bytes is accepted where one
 // byte would do. An error is a [*SyntaxError]; an empty b is one too.
 func NextSimple(b []byte) (o SimpleObject, rest []byte, err error) {
+	if len(b) >= 2 && b[0]-1 < 0xFE && b[1] != 0xFF { // a length of one byte, as nearly all have
+		if end := 2 + int(b[1]); end <= len(b) {
+			return SimpleObject{b[0], b[2:end:end]}, b[end:], nil
+		}
+	}
+	return nextSimple(b)
+}
+
+// nextSimple is NextSimple without its short cut.
+func nextSimple(b []byte) (o SimpleObject, rest []byte, err error) {
 	i, n, reason := simpleHeader(b)
 	if reason != "" {
 		return SimpleObject{}, nil, &SyntaxError{Offset: i, Reason: reason}

@@ -48,36 +48,51 @@ func (e *NotFoundError) Unwrap() error { return ErrNotFound }
 // error is a [*SyntaxError]; an empty b is one too. Next allocates nothing but
 // the error.
 func Next(b []byte) (o Object, rest []byte, err error) {
-	// One tag byte and one length byte, the form of nearly all objects.
-	if len(b) >= 2 && b[1] < 0x80 && b[0]&0x1F != 0x1F && b[0] != 0 {
-		if end := 2 + int(b[1]); end <= len(b) {
-			return Object{Tag(b[0]), b[2:end:end]}, b[end:], nil
+	o, end := short(b, 0)
+	if end == 0 {
+		if o, end, err = at(b, 0); err != nil {
+			return Object{}, nil, err
 		}
 	}
-	// Two tag bytes and one length byte, the form of most others.
-	if len(b) >= 3 && b[2] < 0x80 && b[1] < 0x80 && b[0]&0x1F == 0x1F {
-		if end := 3 + int(b[2]); end <= len(b) {
-			return Object{Tag(b[0])<<8 | Tag(b[1]), b[3:end:end]}, b[end:], nil
-		}
-	}
-	return next(b)
+	return o, b[end:], nil
 }
 
-// next is Next without its short cut.
-func next(b []byte) (o Object, rest []byte, err error) {
-	tag, i, reason := parseTag(b)
+// short reads the data object at b[i:], if it has one or two tag bytes and one
+// length byte, and returns it with the offset of the byte after it. That is 0 for
+// everything else, which is for [at]. It calls nothing, so that a call of it costs
+// little.
+func short(b []byte, i int) (o Object, end int) {
+	s := b[i:]
+	if len(s) >= 2 && s[1] < 0x80 && s[0]&0x1F != 0x1F && s[0] != 0 {
+		if n := 2 + int(s[1]); n <= len(s) {
+			return Object{Tag(s[0]), s[2:n:n]}, i + n
+		}
+	}
+	if len(s) >= 3 && s[2] < 0x80 && s[1] < 0x80 && s[0]&0x1F == 0x1F {
+		if n := 3 + int(s[2]); n <= len(s) {
+			return Object{Tag(s[0])<<8 | Tag(s[1]), s[3:n:n]}, i + n
+		}
+	}
+	return Object{}, 0
+}
+
+// at reads the data object at b[i:] and returns it with the offset of the byte
+// after it.
+func at(b []byte, i int) (o Object, end int, err error) {
+	tag, size, reason := parseTag(b[i:])
+	i += size
 	if reason != "" {
-		return Object{}, nil, &SyntaxError{Offset: i, Reason: reason}
+		return Object{}, 0, &SyntaxError{Offset: i, Reason: reason}
 	}
 	n, i, reason := parseLength(b, i)
 	if reason != "" {
-		return Object{}, nil, &SyntaxError{Offset: i, Reason: reason}
+		return Object{}, 0, &SyntaxError{Offset: i, Reason: reason}
 	}
 	if n > uint64(len(b)-i) {
-		return Object{}, nil, &SyntaxError{Offset: len(b), Reason: "value cut off"}
+		return Object{}, 0, &SyntaxError{Offset: len(b), Reason: "value cut off"}
 	}
-	end := i + int(n)
-	return Object{tag, b[i:end:end]}, b[end:], nil
+	end = i + int(n)
+	return Object{tag, b[i:end:end]}, end, nil
 }
 
 // parseTag returns the tag at the start of b and its size. A reason that is not
@@ -141,31 +156,33 @@ func AllPadded(b []byte) iter.Seq2[Object, error] { return walk(b, true) }
 // walk is small enough to be inlined with the body of the caller's loop.
 func walk(b []byte, padded bool) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		for rest := b; ; {
+		for i := 0; ; {
 			if padded {
-				rest = skipPadding(rest)
+				i = skipPadding(b, i)
 			}
-			if len(rest) == 0 {
+			if i >= len(b) {
 				return
 			}
-			o, after, err := Next(rest)
-			if err != nil {
-				yield(o, shift(err, len(b)-len(rest)))
+			o, end := short(b, i)
+			var err error
+			if end == 0 {
+				o, end, err = at(b, i)
+			}
+			if !yield(o, err) || err != nil {
 				return
 			}
-			if !yield(o, nil) {
-				return
-			}
-			rest = after
+			i = end
 		}
 	}
 }
 
-func skipPadding(b []byte) []byte {
-	for len(b) > 0 && (b[0] == 0 || b[0] == 0xFF) {
-		b = b[1:]
+// skipPadding returns the offset of the first byte from b[i:] on that is no
+// padding.
+func skipPadding(b []byte, i int) int {
+	for i < len(b) && (b[i] == 0 || b[i] == 0xFF) {
+		i++
 	}
-	return b
+	return i
 }
 
 // shift moves the offset of a *SyntaxError, which nobody else has seen yet.
@@ -190,28 +207,30 @@ func Find(b []byte, path ...Tag) ([]byte, error) { return find(b, false, path) }
 func FindPadded(b []byte, path ...Tag) ([]byte, error) { return find(b, true, path) }
 
 func find(b []byte, padded bool, path []Tag) ([]byte, error) {
-	value, offset := b, 0 // offset is that of value in b
+	start := 0 // of the value in b, which ends with it
 	for _, tag := range path {
-		for rest := value; ; {
+		for i := start; ; {
 			if padded {
-				rest = skipPadding(rest)
+				i = skipPadding(b, i)
 			}
-			if len(rest) == 0 {
+			if i >= len(b) {
 				return nil, &NotFoundError{Tag: tag}
 			}
-			o, after, err := Next(rest)
-			if err != nil {
-				return nil, shift(err, offset+len(value)-len(rest))
+			o, end := short(b, i)
+			if end == 0 {
+				var err error
+				if o, end, err = at(b, i); err != nil {
+					return nil, err
+				}
 			}
 			if o.Tag == tag {
-				offset += len(value) - len(after) - len(o.Value)
-				value = o.Value
+				b, start = b[:end], end-len(o.Value)
 				break
 			}
-			rest = after
+			i = end
 		}
 	}
-	return value, nil
+	return b[start:len(b):len(b)], nil
 }
 
 // maxLength is the longest value that four length bytes can tell, in bytes.
