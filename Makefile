@@ -34,13 +34,13 @@ test: deps-if-allowed ## vet and all tests, with the race detector, on real part
 
 bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 	@echo "# $$(uname -sm), $$(nproc) cores,$$(sed -n 's/^model name\s*://p' /proc/cpuinfo 2>/dev/null | head -1), $$($(GO) version)"
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki ./internal/ck
 	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for p in $$($(GO) list ./...); do \
 	for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-	echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+	echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; done; done
 
 lint: ## gofmt, go vet, staticcheck, govulncheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change: $$bad"; exit 1; }

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 PKCS #1 v1.5 decryption is what many cards, tokens and their peers still do.
+
 package piv
 
 import (
