@@ -2,7 +2,9 @@ package iso7816
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/cardoki/cardoki/apdu"
 )
@@ -38,29 +40,24 @@ func (ch *Channel) ReadRecord(ctx context.Context, r Record) ([]byte, error) {
 	return ch.Send(ctx, apdu.Command{Instruction: apdu.InsReadRecord, P1: byte(r.Number), P2: p2, Ne: apdu.MaxShortNe})
 }
 
-// Records reads the records of a file from the first on, until the card says that
-// there is none (6A83), and yields each with its number. It ends after record 254,
-// and with the first error, which it yields.
-func (ch *Channel) Records(ctx context.Context, shortEFID int) func(yield func(number int, record []byte, err error) bool) {
-	return func(yield func(int, []byte, error) bool) {
+// Records reads the records of a file in their order from record 1 on, until the card
+// says that there is none (6A83). It ends after record 254, and with the first error,
+// which it yields.
+func (ch *Channel) Records(ctx context.Context, shortEFID int) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		for n := 1; n <= 254; n++ {
 			data, err := ch.ReadRecord(ctx, Record{ShortEFID: shortEFID, Number: n})
 			if err != nil {
-				if !isRecordNotFound(err) {
-					yield(n, nil, err)
+				if !errors.Is(err, apdu.StatusRecordNotFound) {
+					yield(nil, err)
 				}
 				return
 			}
-			if !yield(n, data, nil) {
+			if !yield(data, nil) {
 				return
 			}
 		}
 	}
-}
-
-func isRecordNotFound(err error) bool {
-	e, ok := err.(*CommandError)
-	return ok && e.Status == apdu.StatusRecordNotFound
 }
 
 // UpdateRecord writes data, at most 65,535 bytes, over one record.
