@@ -81,6 +81,11 @@ type shared struct {
 	extended bool
 	limits   apdu.Limits
 
+	// openChain is the class of a chain that a failure of the transport cut, without
+	// its flags: the card may still wait for its last command.
+	openChain apdu.Class
+	chainCut  bool
+
 	command []byte // encoded command
 	plain   []byte // responses to links, and response data before unwrapping
 }
@@ -215,6 +220,7 @@ func (ch *Channel) Reconnect(ctx context.Context) error {
 		return fmt.Errorf("iso7816: reconnect: %w", err)
 	}
 	ch.shared.generation.Add(1)
+	ch.chainCut = false
 	ch.sm, ch.smOver = nil, nil
 	ch.describe()
 	return nil

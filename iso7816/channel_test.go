@@ -278,6 +278,45 @@ func TestTheFormThatWorkedIsKept(t *testing.T) {
 	s.done()
 }
 
+// A card joins what comes next to a chain that was cut, if the headers agree: so the
+// chain is broken first.
+func TestAChainThatWasCutIsBroken(t *testing.T) {
+	ctx := context.Background()
+	data255 := hexOf(fill(255))
+	put := func(n int) apdu.Command { return apdu.Command{Class: 1, Instruction: 0xDB, Data: fill(n)} }
+	for _, tt := range []struct {
+		name  string
+		pairs []string
+		next  int
+	}{
+		{"before a short command", []string{"11DB0000FF" + data255, "-", "01C0000000", "6985", "01DB0000020001", "9000"}, 2},
+		{"before a chain", []string{"11DB0000FF" + data255, "-", "01C0000000", "9000", "11DB0000FF" + data255, "9000", "01DB000001FF", "9000"}, 256},
+		{"when its last command was lost", []string{"11DB0000FF" + data255, "9000", "01DB00002D" + hexOf(fill(300)[255:]), "-", "01C0000000", "6985", "01DB0000020001", "9000"}, 2},
+		{"not when the card gave it up itself", []string{"11DB0000FF" + data255, "6581", "01DB0000020001", "9000"}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &script{t: t, pairs: tt.pairs}
+			ch := NewChannel(s, nil)
+			if _, err := ch.Send(ctx, put(300)); err == nil {
+				t.Fatal("got nil, want an error")
+			}
+			for range 2 {
+				if len(s.pairs) == 0 {
+					s.pairs = []string{"01CA000000", "9000"} // and nothing is broken twice
+					if _, err := ch.Send(ctx, apdu.Command{Class: 1, Instruction: 0xCA, Ne: 256}); err != nil {
+						t.Fatal(err)
+					}
+					break
+				}
+				if _, err := ch.Send(ctx, put(tt.next)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.done()
+		})
+	}
+}
+
 func TestProfiles(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

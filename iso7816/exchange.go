@@ -113,6 +113,9 @@ func (ch *Channel) send(ctx context.Context, dst []byte, c *apdu.Command) ([]byt
 // sendAs exchanges a command in the given form, and puts the response together.
 func (ch *Channel) sendAs(ctx context.Context, dst []byte, c *apdu.Command, p plan) ([]byte, apdu.Status, error) {
 	start := len(dst)
+	if err := ch.breakChain(ctx); err != nil {
+		return dst, 0, err
+	}
 	link := *c
 	link.Extended = p.lastExt
 	link.Ne = min(c.Ne, p.maxNe)
@@ -126,6 +129,7 @@ func (ch *Channel) sendAs(ctx context.Context, dst []byte, c *apdu.Command, p pl
 	if err != nil {
 		return dst, 0, err
 	}
+	ch.chainCut = false
 	for n := 0; ; n++ {
 		ne := ch.profile.more(sw)
 		if ne == 0 {
@@ -156,18 +160,38 @@ func (s *shared) links(ctx context.Context, c *apdu.Command) (apdu.Status, error
 	link := apdu.Command{Class: c.Class.WithChained(true), Instruction: c.Instruction, P1: c.P1, P2: c.P2}
 	for len(data) > apdu.MaxShortNc {
 		link.Data, data = data[:apdu.MaxShortNc], data[apdu.MaxShortNc:]
+		s.openChain, s.chainCut = link.Class.WithChained(false).WithSecureMessaging(apdu.SMNone), true
 		raw, err := s.transmit(ctx, s.plain[:0], &link)
 		if err != nil {
 			return 0, err
 		}
 		s.plain = raw[:0]
 		r, err := apdu.ParseResponse(raw)
-		if err != nil || !r.Status.OK() {
-			return r.Status, err
+		if err != nil {
+			return 0, err
+		}
+		if !r.Status.OK() {
+			s.chainCut = false // the card gave it up
+			return r.Status, nil
 		}
 	}
 	c.Data = data
 	return apdu.StatusOK, nil
+}
+
+// breakChain ends a chain that a failure of the transport cut, by a command that does
+// nothing: else the card would join the next command to it, if the headers agree.
+func (s *shared) breakChain(ctx context.Context) error {
+	if !s.chainCut {
+		return nil
+	}
+	raw, err := s.transmit(ctx, s.plain[:0], &apdu.Command{Class: s.openChain, Instruction: apdu.InsGetResponse, Ne: apdu.MaxShortNe})
+	if err != nil {
+		return err
+	}
+	s.plain = raw[:0]
+	s.chainCut = false
+	return nil
 }
 
 // repeat transmits c, and once more with another Ne when the card answers 6CXX.

@@ -197,6 +197,7 @@ func (c *Card) serve(ctx context.Context, b []byte) ([]byte, apdu.Status) {
 		return nil, apdu.StatusChannelNotSupported
 	}
 	if cmd.Instruction == apdu.InsGetResponse && cmd.Class.Interindustry() {
+		c.endChain()
 		return c.getResponse(cmd)
 	}
 	c.endResponse()

@@ -148,6 +148,7 @@ func TestCard(t *testing.T) {
 		{"a warning comes with its data, at the end", nil, []string{selectA + "00", hello + "9000", "00160000", "6101", "00C0000001", "006282"}},
 		{"a chain is joined", nil, []string{selectA + "00", hello + "9000", "1012000001AA", "9000", "1012000001BB", "9000", "0012000001CC00", "AABBCC9000"}},
 		{"another command in a chain drops it", nil, []string{selectA + "00", hello + "9000", "1012000001AA", "9000", "0014000000", "319000", "0012000001CC00", "CC9000"}},
+		{"GET RESPONSE in a chain drops it too", nil, []string{selectA + "00", hello + "9000", "1012000001AA", "9000", "00C0000000", "6985", "0012000001CC00", "CC9000"}},
 		{"another parameter begins another chain", nil, []string{selectA + "00", hello + "9000", "1012000001AA", "9000", "1012000101BB", "9000", "0012000101CC00", "BBCC9000"}},
 		{"extended length is understood", nil, []string{selectA + "00", hello + "9000", "001200000000FF" + data255 + "0000", strings.ToUpper(data255) + "9000"}},
 		{"a card without it answers 6700", &Options{ShortOnly: true}, []string{"00A4040000000006F0000000010A", "6700", selectA + "00", hello + "9000", "001200000000FF" + data255 + "0000", "6700"}},
