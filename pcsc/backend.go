@@ -25,7 +25,7 @@ type session interface {
 	begin(ctx context.Context) error
 	end(ctx context.Context, disposition apdu.Disposition) error
 	status(ctx context.Context) error
-	// transmit sends a command of 4 to maxAPDU bytes and appends the response,
+	// transmit sends a command of 4 to apdu.MaxCommandSize bytes and appends the response,
 	// which may be no byte at all.
 	transmit(ctx context.Context, protocol uint32, dst, command []byte) ([]byte, error)
 
@@ -33,10 +33,6 @@ type session interface {
 	// done; otherwise what it holds is given back when it ends.
 	close()
 }
-
-// maxAPDU is the longest command and response, in bytes, that PC/SC services
-// carry: pcsc-lite's MAX_BUFFER_SIZE_EXTENDED.
-const maxAPDU = 65548
 
 // maxReaderName is the room for a reader's name in pcsc-lite, in bytes, with its
 // terminating zero.

@@ -231,7 +231,7 @@ func testTransmit(t *testing.T, p *system.PCSCD) {
 	if got := conn.ATR(); !bytes.Equal(got, atrT1) {
 		t.Errorf("got ATR % X, want % X", got, atrT1)
 	}
-	if diff := cmp.Diff(apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 65548, MaxResponse: 65548}, conn.Limits()); diff != "" {
+	if diff := cmp.Diff(apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 65544, MaxResponse: 65538}, conn.Limits()); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 	if err := conn.Status(within(t, patience)); err != nil {
@@ -259,8 +259,8 @@ func testTransmit(t *testing.T, p *system.PCSCD) {
 			t.Errorf("got %d bytes with an error, want dst unchanged", len(got))
 		}
 	}
-	_, err = conn.Transmit(context.Background(), nil, make([]byte, 65549))
-	wantErrors(t, err, []error{apdu.ErrNotSent, apdu.ErrLength}, "65549", "65548")
+	_, err = conn.Transmit(context.Background(), nil, make([]byte, 65545))
+	wantErrors(t, err, []error{apdu.ErrNotSent, apdu.ErrLength}, "65545", "65544")
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err = conn.Transmit(done, nil, selectMF)

@@ -84,7 +84,7 @@ func (c *Conn) describe(ctx context.Context, op string) error {
 		info.limits.MaxCommand = apdu.HeaderSize + 1 + apdu.MaxShortNc + 1
 		info.limits.MaxResponse = apdu.MaxShortNe + 2
 	default:
-		info.limits.MaxCommand, info.limits.MaxResponse = maxAPDU, maxAPDU
+		info.limits.MaxCommand, info.limits.MaxResponse = apdu.MaxCommandSize, apdu.MaxResponseSize
 	}
 	c.card.Store(info)
 	return nil
@@ -143,8 +143,8 @@ func (c *Conn) mapped(command []byte) ([]byte, error) {
 		return nil, err
 	}
 	if c.active != uint32(apdu.ProtocolT0) {
-		if len(command) > maxAPDU {
-			return nil, &apdu.LengthError{Field: "command", Value: len(command), Max: maxAPDU}
+		if len(command) > apdu.MaxCommandSize {
+			return nil, &apdu.LengthError{Field: "command", Value: len(command), Max: apdu.MaxCommandSize}
 		}
 		return command, nil
 	}
