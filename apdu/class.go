@@ -45,7 +45,7 @@ func (c Class) Channel() int {
 }
 
 // Chained reports whether further commands of the same chain follow
-// (ISO/IEC 7816-4:2013, 5.3.3).
+// (ISO/IEC 7816-4:2013).
 func (c Class) Chained() bool { return c.Interindustry() && c&chained != 0 }
 
 // A SecureMessagingKind tells what CLA says of secure messaging.
@@ -56,8 +56,8 @@ type SecureMessagingKind byte
 const (
 	SMNone        SecureMessagingKind = iota // none, or no indication
 	SMProprietary                            // proprietary format
-	SMHeaderPlain                            // of clause 10, command header not processed
-	SMHeaderAuth                             // of clause 10, command header authenticated
+	SMHeaderPlain                            // of ISO/IEC 7816-4, command header not processed
+	SMHeaderAuth                             // of ISO/IEC 7816-4, command header authenticated
 )
 
 // SecureMessaging returns the kind of secure messaging that c tells. The

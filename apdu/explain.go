@@ -59,7 +59,7 @@ func (v *Vocabulary) Explain(command, response []byte) string {
 }
 
 // asksForTries reports whether c is VERIFY without data, which verifies nothing
-// (ISO/IEC 7816-4:2013, 11.5.6).
+// (ISO/IEC 7816-4:2013).
 func (c *Command) asksForTries() bool {
 	return c.Class.Interindustry() && c.Instruction == InsVerify && len(c.Data) == 0
 }

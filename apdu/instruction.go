@@ -5,7 +5,7 @@ import "fmt"
 // An Instruction is the instruction byte of a command, INS.
 type Instruction byte
 
-// Interindustry instructions (ISO/IEC 7816-4:2013, 5.4.2, table 4). An odd code
+// Interindustry instructions (ISO/IEC 7816-4:2013). An odd code
 // is the variant whose data field is coded in BER-TLV: B3 is the odd form of
 // READ RECORD and D7 that of UPDATE BINARY.
 const (
@@ -161,8 +161,8 @@ var instructionNames = map[Instruction]string{
 }
 
 // Valid reports whether the interindustry rules allow i: 6X and 9X are not
-// instructions, they would be taken for status bytes (ISO/IEC 7816-3:2006,
-// 10.3.3). The codec does not refuse them, as some cards do use them.
+// instructions, they would be taken for status bytes (ISO/IEC 7816-3:2006). The
+// codec does not refuse them, as some cards do use them.
 func (i Instruction) Valid() bool { return i>>4 != 0x6 && i>>4 != 0x9 }
 
 // Odd reports whether the data field is coded in BER-TLV, in commands of an

@@ -27,7 +27,7 @@ func atrError(offset int, reason string) error {
 	return &SyntaxError{What: "ATR", Offset: offset, Reason: reason}
 }
 
-// An ATR is a card's answer to reset (ISO/IEC 7816-3:2006, 8). It holds its
+// An ATR is a card's answer to reset (ISO/IEC 7816-3:2006). It holds its
 // bytes; its methods say what they mean. ATRs are comparable and can be keys of
 // a map. The zero ATR has no bytes: it answers with the defaults of the
 // standard.

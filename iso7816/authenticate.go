@@ -7,8 +7,8 @@ import (
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
-// GetChallenge asks the card for n random bytes, 1 to 256 (ISO/IEC 7816-4:2013,
-// 11.5.3). The card uses them in the next authentication.
+// GetChallenge asks the card for n random bytes, 1 to 256 (ISO/IEC 7816-4:2013). The
+// card uses them in the next authentication.
 func (ch *Channel) GetChallenge(ctx context.Context, n int) ([]byte, error) {
 	if n < 1 || n > apdu.MaxShortNe {
 		return nil, &apdu.LengthError{Field: "challenge", Value: n, Max: apdu.MaxShortNe}
@@ -17,7 +17,7 @@ func (ch *Channel) GetChallenge(ctx context.Context, n int) ([]byte, error) {
 }
 
 // InternalAuthenticate lets the card prove that it has a key: it returns what the
-// card makes of challenge (ISO/IEC 7816-4:2013, 11.5.2). algorithm and reference are
+// card makes of challenge (ISO/IEC 7816-4:2013). algorithm and reference are
 // P1 and P2, 0 where they are known without.
 func (ch *Channel) InternalAuthenticate(ctx context.Context, algorithm, reference byte, challenge []byte) ([]byte, error) {
 	return ch.Send(ctx, apdu.Command{
@@ -29,7 +29,7 @@ func (ch *Channel) InternalAuthenticate(ctx context.Context, algorithm, referenc
 }
 
 // ExternalAuthenticate proves to the card that the host has a key: response is what
-// the host made of the card's challenge (ISO/IEC 7816-4:2013, 11.5.4). A refusal with
+// the host made of the card's challenge (ISO/IEC 7816-4:2013). A refusal with
 // a counter is a [*VerifyError].
 func (ch *Channel) ExternalAuthenticate(ctx context.Context, algorithm, reference byte, response []byte) error {
 	c := apdu.Command{Instruction: apdu.InsExternalAuthenticate, P1: algorithm, P2: reference, Data: response}
@@ -66,7 +66,7 @@ func longNe(data []byte) int {
 
 // GeneralAuthenticate sends data objects of dynamic authentication to the key
 // with the given algorithm and reference, by the odd instruction, and returns
-// those of the answer (ISO/IEC 7816-4:2013, 11.5.5). objects and the result are
+// those of the answer (ISO/IEC 7816-4:2013). objects and the result are
 // the contents of the template 7C.
 func (ch *Channel) GeneralAuthenticate(ctx context.Context, algorithm, reference byte, objects []byte) ([]byte, error) {
 	data := tlv.Append(make([]byte, 0, len(objects)+4), tagDynamicAuthentication, objects)

@@ -20,7 +20,7 @@ const (
 )
 
 // ReadBinary reads n bytes, 1 to 65,536, of the current EF from offset on, in one
-// command (ISO/IEC 7816-4:2013, 11.3.3). A card may give fewer than were asked for:
+// command (ISO/IEC 7816-4:2013). A card may give fewer than were asked for:
 // with 6282, which is returned as a [*CommandError] together with the bytes, or
 // without. [Channel.ReadFile] reads on.
 func (ch *Channel) ReadBinary(ctx context.Context, offset, n int) ([]byte, error) {
@@ -125,15 +125,15 @@ func (ch *Channel) chunk() int {
 	return apdu.MaxShortNe
 }
 
-// UpdateBinary writes data over the current EF from offset on (ISO/IEC 7816-4:2013,
-// 11.3.5), in as many commands as it needs. On an error written tells how many bytes
-// the card confirmed; of the rest of that one command nobody knows.
+// UpdateBinary writes data over the current EF from offset on (ISO/IEC 7816-4:2013),
+// in as many commands as it needs. On an error written tells how many bytes the card
+// confirmed; of the rest of that one command nobody knows.
 func (ch *Channel) UpdateBinary(ctx context.Context, offset int, data []byte) (written int, err error) {
 	return ch.writeBinary(ctx, apdu.InsUpdateBinary, offset, data)
 }
 
 // WriteBinary writes data into the current EF from offset on, as its data coding
-// byte says: once, or by OR or AND with what is there (ISO/IEC 7816-4:2013, 11.3.4).
+// byte says: once, or by OR or AND with what is there (ISO/IEC 7816-4:2013).
 // Otherwise it is as [Channel.UpdateBinary].
 func (ch *Channel) WriteBinary(ctx context.Context, offset int, data []byte) (written int, err error) {
 	return ch.writeBinary(ctx, apdu.InsWriteBinary, offset, data)
@@ -163,7 +163,7 @@ func (ch *Channel) writeBinary(ctx context.Context, ins apdu.Instruction, offset
 }
 
 // EraseBinary erases the current EF from offset on, up to before end, or to its end
-// when end is -1 (ISO/IEC 7816-4:2013, 11.3.7).
+// when end is -1 (ISO/IEC 7816-4:2013).
 func (ch *Channel) EraseBinary(ctx context.Context, offset, end int) error {
 	c, err := binaryCommand(apdu.InsEraseBinary, offset)
 	if err != nil {

@@ -2,23 +2,17 @@ package iso7816
 
 import "github.com/cardoki/cardoki/apdu"
 
-// capabilities is what the third software function byte of the card
-// capabilities tells (ISO/IEC 7816-4:2013, 12.1.1.9).
-type capabilities struct {
-	chaining bool // b8: command chaining
-	extended bool // b7: extended Lc and Le
-}
-
-// capabilitiesOf reads the card capabilities from the historical bytes of an
-// ATR. Where the ATR does not tell, or makes no sense, it reports none.
-func capabilitiesOf(atr []byte) capabilities {
+// announcesExtended reports whether the card capabilities in the historical bytes of
+// an ATR announce extended Lc and Le fields. Where the ATR does not tell, or makes no
+// sense, they do not.
+func announcesExtended(atr []byte) bool {
 	a, err := ParseATRLenient(atr)
 	if err != nil {
-		return capabilities{}
+		return false
 	}
 	h, _ := ParseHistoricalBytes(a.HistoricalBytes()) // what is sound of them will do
 	c, _ := h.CardCapabilities()
-	return capabilities{chaining: c.Functions.Has(CommandChaining), extended: c.Functions.Has(ExtendedLengths)}
+	return c.Functions.Has(ExtendedLengths)
 }
 
 // plan is how one logical command travels.

@@ -120,7 +120,7 @@ func (s *shared) describe() {
 	case s.opts.Length == LengthExtended:
 		s.extended = true
 	default:
-		s.extended = ok && capabilitiesOf(d.ATR()).extended
+		s.extended = ok && announcesExtended(d.ATR())
 	}
 }
 

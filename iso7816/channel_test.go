@@ -624,24 +624,24 @@ func (*alternating) Transmit(_ context.Context, dst, c []byte) ([]byte, error) {
 	return append(dst, 1, 2, 0x61, 0x02), nil
 }
 
-func TestCapabilities(t *testing.T) {
+func TestAnnouncesExtended(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		atr  string
-		want capabilities
+		want bool
 	}{
-		{"YubiKey 5", hexOf(atrYubiKey), capabilities{chaining: true, extended: true}},
-		{"no ATR", "", capabilities{}},
-		{"no historical bytes", "3B00", capabilities{}},
-		{"interface bytes cut off", "3BFF", capabilities{}},
-		{"historical bytes cut off", "3B0F80", capabilities{}},
-		{"category 00 with its status indicator", "3B0800730000C0019000", capabilities{chaining: true, extended: true}},
-		{"proprietary category", "3B05107300C0C0", capabilities{}},
-		{"object cut off", "3B03807300", capabilities{}},
-		{"chaining alone", "3B058073000080", capabilities{chaining: true}},
+		{"YubiKey 5", hexOf(atrYubiKey), true},
+		{"no ATR", "", false},
+		{"no historical bytes", "3B00", false},
+		{"interface bytes cut off", "3BFF", false},
+		{"historical bytes cut off", "3B0F80", false},
+		{"category 00 with its status indicator", "3B0800730000C0019000", true},
+		{"proprietary category", "3B05107300C0C0", false},
+		{"object cut off", "3B03807300", false},
+		{"chaining alone", "3B058073000080", false},
 	} {
-		if got := capabilitiesOf(unhex(tt.atr)); got != tt.want {
-			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)
+		if got := announcesExtended(unhex(tt.atr)); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ const CurrentDF uint16 = 0x3FFF
 
 // GetData reads the data object with the given tag from a file, by the odd
 // instruction, whose data field is a tag list. It returns the response data as
-// the card sends it, most often one data object (ISO/IEC 7816-4:2013, 11.4.3).
+// the card sends it, most often one data object (ISO/IEC 7816-4:2013).
 func (ch *Channel) GetData(ctx context.Context, file uint16, tag tlv.Tag) ([]byte, error) {
 	return ch.Send(ctx, apdu.Command{
 		Instruction: apdu.InsGetDataOdd,
@@ -29,7 +29,7 @@ func AppendTagList(dst []byte, tag tlv.Tag) []byte {
 }
 
 // PutData writes data objects to a file, by the odd instruction. data holds them
-// in BER-TLV (ISO/IEC 7816-4:2013, 11.4.6).
+// in BER-TLV (ISO/IEC 7816-4:2013).
 func (ch *Channel) PutData(ctx context.Context, file uint16, data []byte) error {
 	_, err := ch.Send(ctx, apdu.Command{
 		Instruction: apdu.InsPutDataOdd,

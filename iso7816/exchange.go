@@ -154,7 +154,7 @@ func (ch *Channel) sendAs(ctx context.Context, dst []byte, c *apdu.Command, p pl
 }
 
 // links sends all of c but the last command of its chain, which is left in c
-// (ISO/IEC 7816-4:2013, 5.3.3). A status other than 9000 ends the chain.
+// (ISO/IEC 7816-4:2013). A status other than 9000 ends the chain.
 func (s *shared) links(ctx context.Context, c *apdu.Command) (apdu.Status, error) {
 	data := c.Data
 	link := apdu.Command{Class: c.Class.WithChained(true), Instruction: c.Instruction, P1: c.P1, P2: c.P2}

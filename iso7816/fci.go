@@ -8,7 +8,7 @@ import (
 
 // An FCI is what a card tells of a file: file control information, which is file
 // control parameters (FCP), file management data (FMD) or both (ISO/IEC
-// 7816-4:2013, 7.4). A field that the card does not tell is zero, or -1 where zero
+// 7816-4:2013). A field that the card does not tell is zero, or -1 where zero
 // is a value. Slices alias Raw.
 type FCI struct {
 	Raw []byte // what the card answered, whole
@@ -24,7 +24,7 @@ type FCI struct {
 	LifeCycle   LifeCycle // tag 8A
 }
 
-// A FileDescriptor describes a file (ISO/IEC 7816-4:2013, 7.4.5). The zero value
+// A FileDescriptor describes a file (ISO/IEC 7816-4:2013). The zero value
 // tells nothing.
 type FileDescriptor struct {
 	Byte            byte // file descriptor byte
@@ -74,7 +74,7 @@ func (s Structure) String() string {
 	return [...]string{"no structure told", "transparent", "linear fixed", "linear fixed, TLV records", "linear variable", "linear variable, TLV records", "cyclic", "cyclic, TLV records"}[s]
 }
 
-// A LifeCycle is the life cycle status byte (ISO/IEC 7816-4:2013, 7.4.10).
+// A LifeCycle is the life cycle status byte (ISO/IEC 7816-4:2013).
 type LifeCycle byte
 
 // String returns the name of the state in lower case.

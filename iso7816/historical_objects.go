@@ -64,7 +64,7 @@ func (c CardServiceData) String() string {
 }
 
 // CardCapabilities are the software function tables of a card (ISO/IEC
-// 7816-4:2013, 12.1.1.9). Tables that are not there are zero.
+// 7816-4:2013). Tables that are not there are zero.
 type CardCapabilities struct {
 	Tables     int               // how many there are, 1 to 3
 	Selection  SelectionMethods  // first software function table

@@ -12,7 +12,7 @@ import (
 var ErrChannelClosed = errors.New("iso7816: logical channel is closed")
 
 // OpenChannel opens a further logical channel, by MANAGE CHANNEL on ch (ISO/IEC
-// 7816-4:2013, 11.1.2), and returns it. It has a selection, a security status and
+// 7816-4:2013), and returns it. It has a selection, a security status and
 // secure messaging of its own; its commands and those of ch wait for each other.
 // Close it when it is no longer needed: cards have few.
 //

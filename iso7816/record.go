@@ -9,7 +9,7 @@ import (
 	"github.com/cardoki/cardoki/apdu"
 )
 
-// A Record names a record of an EF (ISO/IEC 7816-4:2013, 11.4).
+// A Record names a record of an EF (ISO/IEC 7816-4:2013).
 type Record struct {
 	// ShortEFID is the short EF identifier of the file, 1 to 30; 0 means the current
 	// EF.

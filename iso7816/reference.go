@@ -8,7 +8,7 @@ import (
 )
 
 // Verify presents reference data, such as a PIN, to the card (ISO/IEC
-// 7816-4:2013, 11.5.6). data is what the card expects, padding included; it is
+// 7816-4:2013). data is what the card expects, padding included; it is
 // not kept. A refusal is a [*VerifyError]. Each refused call spends a try.
 func (ch *Channel) Verify(ctx context.Context, reference byte, data []byte) error {
 	if len(data) == 0 {
@@ -70,7 +70,7 @@ func verifyResult(c *apdu.Command, sw apdu.Status) error {
 }
 
 // ChangeReferenceData replaces reference data, such as a PIN, by new data, against
-// the old (ISO/IEC 7816-4:2013, 11.5.7). Both are what the card expects, padding
+// the old (ISO/IEC 7816-4:2013). Both are what the card expects, padding
 // included; they are sent one after the other and not kept. Without old data the new
 // is set, where the card allows it. A refusal of the old data is a [*VerifyError],
 // and spends a try.
@@ -83,7 +83,7 @@ func (ch *Channel) ChangeReferenceData(ctx context.Context, reference byte, old,
 }
 
 // ResetRetryCounter fills the counter of reference data against a resetting code,
-// such as a PUK, and sets new data, if there is any (ISO/IEC 7816-4:2013, 11.5.10).
+// such as a PUK, and sets new data, if there is any (ISO/IEC 7816-4:2013).
 // Both are what the card expects. Without a code the security status must allow it.
 // A refusal of the code is a [*VerifyError] with the tries that the code has left.
 func (ch *Channel) ResetRetryCounter(ctx context.Context, reference byte, code, new []byte) error {
@@ -100,14 +100,14 @@ func (ch *Channel) ResetRetryCounter(ctx context.Context, reference byte, code, 
 }
 
 // EnableVerification makes the card ask for reference data from now on (ISO/IEC
-// 7816-4:2013, 11.5.8). A refusal of data is a [*VerifyError]. Without data the
+// 7816-4:2013). A refusal of data is a [*VerifyError]. Without data the
 // security status must allow it.
 func (ch *Channel) EnableVerification(ctx context.Context, reference byte, data []byte) error {
 	return ch.present(ctx, apdu.InsEnableVerification, withoutData(data), reference, data, nil)
 }
 
 // DisableVerification makes the card do without reference data from now on (ISO/IEC
-// 7816-4:2013, 11.5.9). A refusal of data is a [*VerifyError]. Without data the
+// 7816-4:2013). A refusal of data is a [*VerifyError]. Without data the
 // security status must allow it.
 func (ch *Channel) DisableVerification(ctx context.Context, reference byte, data []byte) error {
 	return ch.present(ctx, apdu.InsDisableVerification, withoutData(data), reference, data, nil)

@@ -8,7 +8,7 @@ import (
 )
 
 // A ControlReference is a control reference template: for which operation MANAGE
-// SECURITY ENVIRONMENT sets something (ISO/IEC 7816-4:2013, 10.3.1).
+// SECURITY ENVIRONMENT sets something (ISO/IEC 7816-4:2013).
 type ControlReference byte
 
 // The control reference templates.
@@ -23,7 +23,7 @@ const (
 
 // SetSecurityEnvironment sets objects, such as algorithm (80) and key (83, 84), in
 // the control reference template of the current security environment, by MANAGE
-// SECURITY ENVIRONMENT (ISO/IEC 7816-4:2013, 11.5.11). usage is P1 without its SET
+// SECURITY ENVIRONMENT (ISO/IEC 7816-4:2013). usage is P1 without its SET
 // bits: 0x40 for computation, decipherment and internal authentication, 0x80 for
 // verification, encipherment and external authentication, or both.
 func (ch *Channel) SetSecurityEnvironment(ctx context.Context, usage byte, template ControlReference, objects []byte) error {

@@ -6,8 +6,7 @@ import (
 	"github.com/cardoki/cardoki/apdu"
 )
 
-// A SelectMethod is how SELECT names what it selects, P1 (ISO/IEC 7816-4:2013,
-// 11.2.2).
+// A SelectMethod is how SELECT names what it selects, P1 (ISO/IEC 7816-4:2013).
 type SelectMethod byte
 
 // The methods of SELECT, with what their data field holds.

@@ -29,7 +29,7 @@ var vocabulary = &apdu.Vocabulary{
 }
 
 // objectNames are the names of data objects in what SELECT returns (ISO/IEC
-// 7816-4:2013, 7.4.3, table 10, and 8.2.1).
+// 7816-4).
 var objectNames = map[tlv.Tag]string{
 	0x61:   "application template",
 	0x62:   "file control parameters",

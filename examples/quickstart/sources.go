@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"strings"
 	"time"
 
 	"github.com/cardoki/cardoki/apdu"
@@ -113,10 +112,7 @@ func fromModule(ctx context.Context, o *options, out io.Writer) (tls.Certificate
 // openPIV opens the PIV application on a card, wherever it is.
 func openPIV(ctx context.Context, t apdu.Transmitter, o *options, out io.Writer, pin func(context.Context, piv.PINRequest) ([]byte, error)) (*piv.Client, error) {
 	if o.trace {
-		aid := fmt.Sprintf("% X", piv.AID.AppendTo(nil))
-		t = apdu.Trace(t, func(line string) {
-			fmt.Fprintln(out, "          ", strings.Replace(line, "SELECT "+aid, "SELECT PIV ("+aid+")", 1))
-		})
+		t = piv.Vocabulary().Trace(t, func(line string) { fmt.Fprintln(out, "          ", line) })
 	}
 	ch := iso7816.NewChannel(t, nil)
 	client, err := piv.Open(ctx, ch, &piv.Options{PIN: pin})

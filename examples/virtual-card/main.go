@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintln(out, "Whoever reaches that reader can use this card. Interrupt (Ctrl-C) to take it out.")
 	var inserted vpcd.Card = c
 	if *trace {
-		inserted = traced{c, apdu.Trace(c, func(line string) { fmt.Fprintln(out, line) })}
+		inserted = traced{c, piv.Vocabulary().Trace(c, func(line string) { fmt.Fprintln(out, line) })}
 	}
 	err = vpcd.DialAndServe(ctx, *address, inserted, &vpcd.Options{Redial: true})
 	if err == nil {

@@ -11,7 +11,7 @@ import (
 var ErrDecryption = errors.New("rsapad: decryption error")
 
 // DecodePKCS1v15 returns the message in em, as long as the modulus and with its
-// leading 00, that was encrypted with PKCS #1 v1.5 (RFC 8017, 7.2.2). The message
+// leading 00, that was encrypted with PKCS #1 v1.5 (RFC 8017). The message
 // aliases em, which the caller clears. The error is [ErrDecryption].
 //
 // Whoever tells a stranger whether this failed, by an answer or by the time it
@@ -57,7 +57,7 @@ func decodePKCS1v15(em []byte) (valid, index int) {
 }
 
 // DecodeOAEP returns the message in em, as long as the modulus and with its
-// leading 00, that was encrypted with RSAES-OAEP (RFC 8017, 7.1.2). mgfHash is
+// leading 00, that was encrypted with RSAES-OAEP (RFC 8017). mgfHash is
 // the hash of MGF1, which may be another one than hash. It works in place: em is
 // overwritten, the message aliases it, and the caller clears it.
 //

@@ -16,7 +16,7 @@ func available(hash crypto.Hash) error {
 	return nil
 }
 
-// xorMGF1 XORs the mask that MGF1 makes of seed into out (RFC 8017, B.2.1).
+// xorMGF1 XORs the mask that MGF1 makes of seed into out (RFC 8017).
 func xorMGF1(out []byte, hash crypto.Hash, seed []byte) {
 	h := hash.New()
 	mask := make([]byte, 0, hash.Size())

@@ -265,7 +265,7 @@ func TestDecodeOAEP_decryptsWhatCryptoRSAEncrypts(t *testing.T) {
 	}
 }
 
-// encodeOAEP is the encoding of RFC 8017, 7.1.1, with a data block that may be
+// encodeOAEP is the encoding of RFC 8017, with a data block that may be
 // wrong.
 func encodeOAEP(first byte, db []byte, hash crypto.Hash) []byte {
 	em := make([]byte, 1+hash.Size()+len(db))

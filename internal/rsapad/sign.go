@@ -26,7 +26,7 @@ var oids = map[crypto.Hash]string{
 }
 
 // DigestInfo returns the DER encoding of DigestInfo, which PKCS #1 v1.5 signs in
-// place of the bare digest (RFC 8017, 9.2). For hash 0 and [crypto.MD5SHA1],
+// place of the bare digest (RFC 8017). For hash 0 and [crypto.MD5SHA1],
 // which have none, it returns a copy of digest.
 //
 // It returns an error when digest has not the length of hash, and one that Is
@@ -55,7 +55,7 @@ func DigestInfo(hash crypto.Hash, digest []byte) ([]byte, error) {
 }
 
 // EncodePKCS1v15 returns the k bytes of EM that a signature with PKCS #1 v1.5 is
-// made of, k being the length of the modulus in bytes (RFC 8017, 9.2). With hash
+// made of, k being the length of the modulus in bytes (RFC 8017). With hash
 // 0 digest is signed as it is, without DigestInfo.
 //
 // It returns the errors of [DigestInfo], and one when EM does not fit k bytes.

@@ -38,7 +38,7 @@ func TestVirtualCard(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out.Bytes())
 		}
 		waitForEmptyReader(t, daemon)
-		for _, want := range []string{serials[i], "can use this card", "SELECT A0 00 00 03 08", "The card was taken out."} {
+		for _, want := range []string{serials[i], "can use this card", "SELECT PIV", "The card was taken out."} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("it does not say %q:\n%s", want, out.Bytes())
 			}

@@ -1,6 +1,7 @@
 package card
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/iso7816"
+	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
 // Options describes a card. The zero value, and a nil pointer, are ready to use.
@@ -214,7 +216,7 @@ func (c *Card) serve(ctx context.Context, b []byte) ([]byte, apdu.Status) {
 }
 
 // join adds a command to its chain and returns the whole command when it is the
-// last (ISO/IEC 7816-4:2013, 5.3.3), else nil and the status for the link.
+// last (ISO/IEC 7816-4:2013), else nil and the status for the link.
 func (c *Card) join(cmd *apdu.Command) (*apdu.Command, apdu.Status) {
 	same := c.chaining && cmd.Class.WithChained(false) == c.chain.Class &&
 		cmd.Instruction == c.chain.Instruction && cmd.P1 == c.chain.P1 && cmd.P2 == c.chain.P2
@@ -358,13 +360,13 @@ func (c *Card) getResponse(cmd *apdu.Command) ([]byte, apdu.Status) {
 }
 
 // makeATR returns an ATR for T=1 with the card's capabilities in the historical
-// bytes (ISO/IEC 7816-3:2006, 8.2; ISO/IEC 7816-4:2013, 12.1.1).
+// bytes (ISO/IEC 7816-4:2013, 12.1.1).
 func makeATR(o *Options) []byte {
 	if o.ATR != nil {
-		if len(o.ATR) < 2 || len(o.ATR) > 33 {
-			panic(fmt.Sprintf("card: an ATR of %d bytes is not in 2..33", len(o.ATR)))
+		if len(o.ATR) < 2 || len(o.ATR) > iso7816.MaxATR {
+			panic(fmt.Sprintf("card: an ATR of %d bytes is not in 2..%d", len(o.ATR), iso7816.MaxATR))
 		}
-		return append([]byte(nil), o.ATR...)
+		return bytes.Clone(o.ATR)
 	}
 	issuer := o.HistoricalBytes
 	if issuer == nil {
@@ -374,25 +376,27 @@ func makeATR(o *Options) []byte {
 		panic(fmt.Sprintf("card: %d historical bytes do not fit an ATR beside the card capabilities, at most 8 do", len(issuer)))
 	}
 	const (
-		selection = 0xC0 // by full and by partial DF name
-		coding    = 0x01 // data units of one byte
-		chaining  = 0x80
-		extended  = 0x40
+		categoryIndicator = 0x80 // COMPACT-TLV objects and nothing else
+		capabilities      = 7    // their tags
+		issuerData        = 5
 	)
-	functions := byte(chaining | extended)
-	if o.ShortOnly {
-		functions = chaining
+	can := iso7816.CardCapabilities{
+		Tables:     3,
+		Selection:  iso7816.DFByFullName | iso7816.DFByPartialName,
+		DataCoding: 0x01, // data units of one byte
+		Functions:  iso7816.CommandChaining,
 	}
-	h := []byte{0x80, 0x73, selection, coding, functions}
+	if !o.ShortOnly {
+		can.Functions |= iso7816.ExtendedLengths
+	}
+	h := tlv.AppendCompact([]byte{categoryIndicator}, capabilities, can.AppendTo(nil))
 	if len(issuer) > 0 {
-		h = append(h, 0x50|byte(len(issuer)))
-		h = append(h, issuer...)
+		h = tlv.AppendCompact(h, issuerData, issuer)
 	}
-	atr := []byte{0x3B, 0x80 | byte(len(h)), 0x01} // TD1: T=1, no further interface bytes
-	atr = append(atr, h...)
-	var tck byte
-	for _, b := range atr[1:] {
-		tck ^= b
+	atr, err := iso7816.NewATR(iso7816.DirectConvention, []iso7816.InterfaceBytes{{}, {Protocol: 1}}, h)
+	if err != nil {
+		panic(err.Error()) // 8 issuer bytes fit
 	}
-	return append(atr, tck)
+	b, _ := atr.AppendBinary(nil) // never an error
+	return b
 }

@@ -71,7 +71,7 @@ func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 		return fmt.Errorf("piv: select: %w", err)
 	}
 	// The application property template holds the identifier, from the RID on or
-	// the extension alone (SP 800-73-5 part 2, 3.1.1).
+	// the extension alone (SP 800-73-5 part 2).
 	aid, err := tlv.Find(apt, 0x61, tagAID)
 	if err != nil {
 		return fmt.Errorf("piv: select: answer: %w", err)

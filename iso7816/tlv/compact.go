@@ -34,19 +34,7 @@ func NextCompact(b []byte) (o CompactObject, rest []byte, err error) {
 // [*SyntaxError] whose offset counts from the start of b, is yielded once with
 // the zero object and ends the walk.
 func AllCompact(b []byte) iter.Seq2[CompactObject, error] {
-	return func(yield func(CompactObject, error) bool) {
-		for rest := b; len(rest) > 0; {
-			o, after, err := NextCompact(rest)
-			if err != nil {
-				yield(o, shift(err, len(b)-len(rest)))
-				return
-			}
-			if !yield(o, nil) {
-				return
-			}
-			rest = after
-		}
-	}
+	return each(b, NextCompact)
 }
 
 // AppendCompact appends a COMPACT-TLV data object to dst and returns the

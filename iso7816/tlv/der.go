@@ -23,19 +23,7 @@ func NextDER(b []byte) (o Object, rest []byte, err error) {
 
 // AllDER is [All] with the length fields that [NextDER] accepts.
 func AllDER(b []byte) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		for rest := b; len(rest) > 0; {
-			o, after, err := NextDER(rest)
-			if err != nil {
-				yield(o, shift(err, len(b)-len(rest)))
-				return
-			}
-			if !yield(o, nil) {
-				return
-			}
-			rest = after
-		}
-	}
+	return each(b, NextDER)
 }
 
 // lengthSize returns the number of bytes in the shortest length field for a

@@ -69,19 +69,7 @@ func simpleHeader(b []byte) (offset, n int, reason string) {
 // whose offset counts from the start of b, is yielded once with the zero object
 // and ends the walk.
 func AllSimple(b []byte) iter.Seq2[SimpleObject, error] {
-	return func(yield func(SimpleObject, error) bool) {
-		for rest := b; len(rest) > 0; {
-			o, after, err := NextSimple(rest)
-			if err != nil {
-				yield(o, shift(err, len(b)-len(rest)))
-				return
-			}
-			if !yield(o, nil) {
-				return
-			}
-			rest = after
-		}
-	}
+	return each(b, NextSimple)
 }
 
 // AppendSimple appends a SIMPLE-TLV data object to dst and returns the extended

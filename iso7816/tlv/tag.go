@@ -7,7 +7,7 @@ import "fmt"
 type Tag uint32
 
 // A Class is the class of a tag, bits 8 and 7 of its first byte (ISO/IEC
-// 7816-4:2013, 5.2.2.1).
+// 7816-4:2013).
 type Class byte
 
 // The classes.

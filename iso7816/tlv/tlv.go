@@ -178,6 +178,23 @@ func walk(b []byte, padded bool) iter.Seq2[Object, error] {
 
 // skipPadding returns the offset of the first byte from b[i:] on that is no
 // padding.
+// each walks b by a function that reads its first object.
+func each[T any](b []byte, next func([]byte) (T, []byte, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for rest := b; len(rest) > 0; {
+			o, after, err := next(rest)
+			if err != nil {
+				yield(o, shift(err, len(b)-len(rest)))
+				return
+			}
+			if !yield(o, nil) {
+				return
+			}
+			rest = after
+		}
+	}
+}
+
 func skipPadding(b []byte, i int) int {
 	for i < len(b) && (b[i] == 0 || b[i] == 0xFF) {
 		i++

@@ -1,0 +1,50 @@
+package piv
+
+import (
+	"fmt"
+
+	"github.com/cardoki/cardoki/apdu"
+)
+
+// Vocabulary returns the words of PIV and of YubiKey's extensions, for traces:
+//
+//	t = piv.Vocabulary().Trace(t, func(line string) { log.Print(line) })
+func Vocabulary() *apdu.Vocabulary {
+	objects := map[uint32]string{
+		uint32(tagDiscovery): "discovery object",
+		uint32(tagCHUID):     "card holder unique identifier",
+		uint32(tagCCC):       "card capability container",
+	}
+	for s := 0; s < 256; s++ {
+		if tag, err := Slot(s).object(); err == nil {
+			objects[uint32(tag)] = fmt.Sprintf("certificate of slot %02X", s)
+		}
+	}
+	return &apdu.Vocabulary{
+		Applications: map[string]string{string(AID.AppendTo(nil)): "PIV"},
+		Instructions: map[apdu.Class]map[apdu.Instruction]string{0x00: {
+			insGetMetadata: "GET METADATA",
+			insGetSerial:   "GET SERIAL",
+		}},
+		Objects:    objects,
+		Parameters: parametersInWords,
+	}
+}
+
+// parametersInWords returns what P1 and P2 mean to PIV, or "".
+func parametersInWords(c *apdu.Command) string {
+	switch c.Instruction {
+	case apdu.InsGeneralAuthenticateOdd:
+		return fmt.Sprintf("%v, %s", Algorithm(c.P1), referenceInWords(c.P2))
+	case apdu.InsGenerateAsymmetricKeyOdd, insGetMetadata:
+		return referenceInWords(c.P2)
+	}
+	return ""
+}
+
+func referenceInWords(p2 byte) string {
+	if p2 == referenceManagement {
+		return "management key"
+	}
+	return fmt.Sprintf("slot %02X", p2)
+}
