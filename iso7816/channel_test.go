@@ -589,6 +589,56 @@ func TestExclusive(t *testing.T) {
 	})
 }
 
+// keeper keeps the commands that it gets, as no transport may.
+type keeper struct{ kept [][]byte }
+
+func (k *keeper) Transmit(_ context.Context, dst, command []byte) ([]byte, error) {
+	k.kept = append(k.kept, command)
+	return append(dst, 0x90, 0x00), nil
+}
+
+func TestEncodedCommandsAreCleared(t *testing.T) {
+	k := &keeper{}
+	if err := NewChannel(k, nil).Verify(context.Background(), 0x80, []byte("123456")); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range k.kept {
+		if !bytes.Equal(b, make([]byte, len(b))) {
+			t.Errorf("the PIN is left in a buffer of %d bytes", len(b))
+		}
+	}
+}
+
+func TestAChannelThatLeftExclusiveWaitsLikeAnyOther(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch := NewChannel(&script{t: t}, nil)
+	var leaked *Channel
+	ch.Exclusive(ctx, func(tx *Channel) error { leaked = tx; return nil })
+	cancel()
+	ch.Exclusive(context.Background(), func(*Channel) error {
+		if _, err := leaked.Send(ctx, apdu.Command{Instruction: 0x84, Ne: 1}); !errors.Is(err, apdu.ErrNotSent) {
+			t.Errorf("got %v, want ErrNotSent: it may not come between", err)
+		}
+		return nil
+	})
+}
+
+func TestAResetCardHasNoChainToBreak(t *testing.T) {
+	ctx := context.Background()
+	s := &resettable{script: script{t: t, pairs: []string{"10DB0000FF" + hexOf(fill(255)), "-", "00DB0000020001", "9000"}}}
+	ch := NewChannel(s, nil)
+	if _, err := ch.Send(ctx, apdu.Command{Instruction: 0xDB, Data: fill(300)}); err == nil {
+		t.Fatal("got nil, want an error")
+	}
+	if err := ch.Reconnect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.Send(ctx, apdu.Command{Instruction: 0xDB, Data: fill(2)}); err != nil {
+		t.Fatal(err)
+	}
+	s.done()
+}
+
 func TestAppendSendAllocatesNothing(t *testing.T) {
 	ctx := context.Background()
 	ch := NewChannel(&alternating{}, nil)

@@ -313,3 +313,13 @@ func TestSecureMessagingIsTakenOffAndPutOn(t *testing.T) {
 		"0C12000002AABB00", "AABB"+"6FFF"+"9000",
 	)
 }
+
+func TestChainsAndResponsesAreCleared(t *testing.T) {
+	c := New(nil, &echo{aid: aidA})
+	dialogue(t, c, selectA+"00", "68656C6C6F9000", "1012000002AABB", "9000", "0012000002CCDD00", "AABBCCDD9000")
+	for name, b := range map[string][]byte{"chain": c.chainData[:4], "response": c.w.buf[:4]} {
+		if !bytes.Equal(b, make([]byte, 4)) {
+			t.Errorf("the %s is left in memory: %X", name, b)
+		}
+	}
+}

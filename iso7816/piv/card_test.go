@@ -309,3 +309,89 @@ func FuzzCard(f *testing.F) {
 		}
 	})
 }
+
+// A key of slot 9C works with a PIN that was verified by the command just before, and
+// once.
+func TestPINAlwaysMeansDirectlyBefore(t *testing.T) {
+	c, ch, _ := open(t, nil)
+	k := generate(t, c, SlotSignature, AlgorithmP256)
+	objects := tlv.Append(tlv.Append(nil, tagResponse, nil), tagChallenge, digest[:])
+	sign := func() error {
+		_, err := ch.GeneralAuthenticate(ctx, byte(k.Algorithm()), byte(SlotSignature), objects)
+		return err
+	}
+	verify := func() {
+		t.Helper()
+		if err := ch.Verify(ctx, referencePIN, []byte("654321\xFF\xFF")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify()
+	if err := sign(); err != nil {
+		t.Errorf("directly after VERIFY: %v", err)
+	}
+	if err := sign(); !errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
+		t.Errorf("a second time: got %v, want 6982", err)
+	}
+	verify()
+	if _, err := ch.GetData(ctx, iso7816.CurrentDF, tagDiscovery); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(); !errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
+		t.Errorf("after another command: got %v, want 6982", err)
+	}
+}
+
+// The management key is not to be had by answering the card with its own bytes, nor
+// by a second guess at one challenge.
+func TestManagementAuthenticationCannotBeReflected(t *testing.T) {
+	block, err := managementCipher(AlgorithmAES192, testManagementKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ch, _ := open(t, nil)
+	ask := func(tag tlv.Tag) []byte {
+		t.Helper()
+		r, err := ch.GeneralAuthenticate(ctx, byte(AlgorithmAES192), referenceManagement, tlv.Append(nil, tag, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := tlv.Find(r, tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	answer := func(objects []byte) error {
+		_, err := ch.GeneralAuthenticate(ctx, byte(AlgorithmAES192), referenceManagement, objects)
+		return err
+	}
+	witnessAnd := func(witness []byte) []byte {
+		return tlv.Append(tlv.Append(nil, tagWitness, witness), tagChallenge, make([]byte, 16))
+	}
+	refused := func(name string, err error) {
+		t.Helper()
+		if _, ok := errors.AsType[*iso7816.CommandError](err); !ok {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+		if err := answer(witnessAnd(make([]byte, 16))); err == nil {
+			t.Errorf("%s: the card is open", name)
+		}
+	}
+	// A challenge comes in plain: sent back as if it were a decrypted witness it
+	// would open the card to everybody.
+	refused("the challenge as witness", answer(witnessAnd(ask(tagChallenge))))
+	// A witness is the encryption of what the card keeps: as a response it would be
+	// right without the key.
+	refused("the witness as response", answer(tlv.Append(nil, tagResponse, ask(tagWitness))))
+	witness, plain := ask(tagWitness), make([]byte, 16)
+	block.Decrypt(plain, witness)
+	refused("a wrong answer", answer(witnessAnd(make([]byte, 16))))
+	refused("the right one after it", answer(witnessAnd(plain)))
+	// And with the key, by the one-sided form too.
+	response := make([]byte, 16)
+	block.Encrypt(response, ask(tagChallenge))
+	if err := answer(tlv.Append(nil, tagResponse, response)); err != nil {
+		t.Errorf("the right response: %v", err)
+	}
+}

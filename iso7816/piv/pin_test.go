@@ -263,3 +263,44 @@ func withoutDiscovery(c *apdu.Command) []byte {
 	}
 	return nil
 }
+
+// resets is a reader in which another program resets the card before a transaction.
+type resets struct {
+	*spy
+	pending    bool
+	reconnects int
+}
+
+func (r *resets) Begin(context.Context) error {
+	if r.pending {
+		return apdu.ErrReset
+	}
+	return nil
+}
+func (r *resets) End(apdu.Disposition) error { return nil }
+func (r *resets) Reconnect(context.Context) error {
+	r.pending = false
+	r.reconnects++
+	return nil
+}
+
+func TestAResetByAnotherProgramIsAccepted(t *testing.T) {
+	inner := card.New(nil, newApplication())
+	r := &resets{spy: &spy{Transmitter: inner}}
+	ask, seen := pinCallback(testPIN)
+	c, err := Open(ctx, iso7816.NewChannel(r, nil), &Options{PIN: ask})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := generate(t, c, SlotAuthentication, AlgorithmP256)
+	for want := 1; want <= 2; want++ {
+		if _, err := k.Sign(ctx, digest[:], crypto.SHA256); err != nil {
+			t.Fatal(err)
+		}
+		if len(*seen) != want || r.reconnects != want-1 {
+			t.Errorf("asked %d times after %d reconnects, want %d: a reset card has forgotten the PIN", len(*seen), r.reconnects, want)
+		}
+		inner.Reset()
+		r.pending = true
+	}
+}
