@@ -3,6 +3,7 @@ package card
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/iso7816"
@@ -19,7 +20,8 @@ type Application interface {
 	Open(env *Env) (Session, error)
 }
 
-// A Session is one selection of an [Application] on one logical channel.
+// A Session is one selection of an [Application] on one logical channel. An
+// application that is selected on several channels has a session for each.
 type Session interface {
 	// Select answers the SELECT command that opened the session: it writes the
 	// FCI or application property template to w. A status other than 9000 or a
@@ -34,7 +36,8 @@ type Session interface {
 	// ctx is the one of Card.Transmit: a session that waits, for a touch say, ends
 	// when it ends.
 	ServeAPDU(ctx context.Context, w *ResponseWriter, c *apdu.Command) apdu.Status
-	// Close ends the session: another application was selected, or power went.
+	// Close ends the session: another application was selected, the logical channel
+	// was closed, or power went.
 	// The security status must be gone and secrets wiped.
 	Close()
 }
@@ -56,15 +59,28 @@ type Protected interface {
 	SecureMessaging() iso7816.CardSecureMessaging
 }
 
+// A Powered is an [Application] that keeps its lasting state in memory too, for
+// speed. It is told when power goes, and when the store was put back to a snapshot:
+// what it then does not forget is wrong.
+type Powered interface {
+	Application
+	// PowerOff forgets everything that is not in the store. All sessions have been
+	// closed.
+	PowerOff()
+}
+
 // An Env is what a card lends to an application.
 type Env struct {
 	// Channel is the logical channel of the session.
 	Channel int
 	// Store holds the application's lasting state, apart from that of others.
+	// What must change together belongs under one name.
 	Store Store
 	// Rand is the card's source of randomness, crypto/rand unless Options names
 	// another.
 	Rand io.Reader
+	// Now is the card's clock, time.Now unless Options names another.
+	Now func() time.Time
 }
 
 // A ResponseWriter collects the data field of a response. It takes at most

@@ -21,7 +21,9 @@ type echo struct {
 	refuse   apdu.Status
 	fail     error
 	reselect bool
+	opened   int
 	closed   int
+	env      *Env // of the last session
 	sm       *mirrorSM
 }
 
@@ -31,7 +33,8 @@ func (e *echo) Open(env *Env) (Session, error) {
 	if e.fail != nil {
 		return nil, e.fail
 	}
-	s := &echoSession{app: e, env: env}
+	e.opened, e.env = e.opened+1, env
+	s := &echoSession{app: e}
 	if e.reselect {
 		return reselecting{s}, nil
 	}
@@ -40,7 +43,6 @@ func (e *echo) Open(env *Env) (Session, error) {
 
 type echoSession struct {
 	app *echo
-	env *Env
 	n   int
 }
 
@@ -138,7 +140,6 @@ func TestCard(t *testing.T) {
 		{"a name of fewer than five bytes selects nothing", nil, []string{"00A4040004F000000000", "6A82"}},
 		{"a partial AID selects the first that fits", nil, []string{"00A4040005F00000000100", hello + "9000", "0014000000", "319000"}},
 		{"a failed selection leaves the selected application", nil, []string{selectA + "00", hello + "9000", "0014000000", "319000", "00A4040005F0000000FF00", "6A82", "0014000000", "329000"}},
-		{"another occurrence is not supported", nil, []string{"00A4040205F00000000100", "6A81"}},
 		{"selecting again opens a new session", nil, []string{selectA + "00", hello + "9000", "0014000000", "319000", selectA + "00", hello + "9000", "0014000000", "319000"}},
 		{"a response without Le waits for GET RESPONSE", nil, []string{selectA, "6105", "00C0000005", hello + "9000", "00C0000005", "6985"}},
 		{"GET RESPONSE takes what it asks for", nil, []string{selectA, "6105", "00C0000002", "6865" + "6103", "00C0000003", "6C6C6F" + "9000"}},
@@ -154,7 +155,7 @@ func TestCard(t *testing.T) {
 		{"a card without it answers 6700", &Options{ShortOnly: true}, []string{"00A4040000000006F0000000010A", "6700", selectA + "00", hello + "9000", "001200000000FF" + data255 + "0000", "6700"}},
 		{"malformed commands are answered with 6700", nil, []string{"00A404000200", "6700", "00A4040000000200", "6700"}},
 		{"reserved classes, and that of readers, are refused", nil, []string{"20A4040000", "6E00", "FFCA000000", "6E00"}},
-		{"other channels are not there", nil, []string{"01A4040000", "6881", "40A4040000", "6881", "0070000001", "6A81"}},
+		{"channels that were not opened are not there", nil, []string{"01A4040000", "6881", "40A4040000", "6881"}},
 		{"secure messaging needs a session", nil, []string{selectA + "00", hello + "9000", "0C14000000", "6882"}},
 		{"a response longer than 65,536 bytes is the application's fault", nil, []string{selectA + "00", hello + "9000", "0018000000", "6F00"}},
 		{"a proprietary class reaches the application", nil, []string{selectA + "00", hello + "9000", "8016000000", "806282"}},
@@ -250,15 +251,16 @@ func TestATR(t *testing.T) {
 		opts *Options
 		want string
 	}{
-		{nil, "3B8D018073C001C057636172646F6B69"},
-		{&Options{ShortOnly: true, HistoricalBytes: []byte{}}, "3B85018073C00180"},
+		{nil, "3B8D018073C001DB57636172646F6B69"},
+		{&Options{ShortOnly: true, HistoricalBytes: []byte{}, Channels: 1}, "3B85018073C00180"},
+		{&Options{HistoricalBytes: []byte{}, Channels: 20, Implicit: aidA}, "3B85018073C801DF"},
 	} {
 		want := unhex(t, tt.want)
 		var tck byte
 		for _, b := range want[1:] {
 			tck ^= b
 		}
-		if got := New(tt.opts).ATR(); !bytes.Equal(got, append(want, tck)) {
+		if got := New(tt.opts, &echo{aid: aidA}).ATR(); !bytes.Equal(got, append(want, tck)) {
 			t.Errorf("got %X, want %X%02X", got, want, tck)
 		}
 	}
@@ -269,6 +271,8 @@ func TestATR(t *testing.T) {
 	for name, f := range map[string]func(){
 		"long ATR":              func() { New(&Options{ATR: make([]byte, 34)}) },
 		"long historical bytes": func() { New(&Options{HistoricalBytes: make([]byte, 9)}) },
+		"21 channels":           func() { New(&Options{Channels: 21}) },
+		"no such application":   func() { New(&Options{Implicit: aidA}) },
 		"the same AID twice":    func() { New(nil, &echo{aid: aidA}, &echo{aid: aidA}) },
 	} {
 		func() {
@@ -283,7 +287,9 @@ func TestATR(t *testing.T) {
 }
 
 // mirrorSM is the card's side of a secure messaging that flips every bit.
-type mirrorSM struct{}
+type mirrorSM struct {
+	check func() // called before a response is wrapped
+}
 
 func flip(b []byte) []byte {
 	r := make([]byte, len(b))
@@ -293,7 +299,7 @@ func flip(b []byte) []byte {
 	return r
 }
 
-func (mirrorSM) UnwrapCommand(_ []byte, c apdu.Command) (apdu.Command, apdu.Status) {
+func (*mirrorSM) UnwrapCommand(_ []byte, c apdu.Command) (apdu.Command, apdu.Status) {
 	if len(c.Data) == 0 {
 		return c, apdu.StatusSecureMessagingObjectsMissing
 	}
@@ -301,7 +307,10 @@ func (mirrorSM) UnwrapCommand(_ []byte, c apdu.Command) (apdu.Command, apdu.Stat
 	return c, apdu.StatusOK
 }
 
-func (mirrorSM) WrapResponse(_ []byte, r apdu.Response) (apdu.Response, error) {
+func (m *mirrorSM) WrapResponse(_ []byte, r apdu.Response) (apdu.Response, error) {
+	if m.check != nil {
+		m.check()
+	}
 	b, err := r.AppendBinary(nil)
 	return apdu.Response{Data: flip(b), Status: apdu.StatusOK}, err
 }
@@ -317,7 +326,7 @@ func TestSecureMessagingIsTakenOffAndPutOn(t *testing.T) {
 func TestChainsAndResponsesAreCleared(t *testing.T) {
 	c := New(nil, &echo{aid: aidA})
 	dialogue(t, c, selectA+"00", "68656C6C6F9000", "1012000002AABB", "9000", "0012000002CCDD00", "AABBCCDD9000")
-	for name, b := range map[string][]byte{"chain": c.chainData[:4], "response": c.w.buf[:4]} {
+	for name, b := range map[string][]byte{"chain": c.chain.data[:4], "response": c.w.buf[:4]} {
 		if !bytes.Equal(b, make([]byte, 4)) {
 			t.Errorf("the %s is left in memory: %X", name, b)
 		}

@@ -16,13 +16,68 @@
 // [Application] opens a [Session] for each selection; the session answers whole
 // logical commands and holds the security status, which dies with it.
 //
-// One logical channel, the basic one, is there; commands on others are refused
-// with 6881.
+// Each logical channel that MANAGE CHANNEL opens has its own session, with its own
+// security status. What several sessions share is the application's.
+//
+// # An application of one's own
+//
+// A purse, whose coins only the holder of the PIN can set:
+//
+//	type purse struct{}
+//
+//	func (purse) AID() iso7816.AID { return iso7816.MustParseAID("F000000001") }
+//
+//	func (purse) Open(env *card.Env) (card.Session, error) {
+//		pin, err := card.OpenPIN(env.Store, "pin", []byte("1234"), 3)
+//		return &payment{pin, env.Store}, err
+//	}
+//
+//	type payment struct {
+//		pin   *card.PIN
+//		store card.Store
+//	}
+//
+//	func (*payment) Select(*card.ResponseWriter) apdu.Status { return apdu.StatusOK }
+//
+//	func (p *payment) Close() { p.pin.Verified = false }
+//
+//	func (p *payment) ServeAPDU(_ context.Context, w *card.ResponseWriter, c *apdu.Command) apdu.Status {
+//		switch c.Instruction {
+//		case apdu.InsVerify:
+//			return p.pin.Serve(c)
+//		case apdu.InsReadBinary:
+//			coins, err := p.store.Load("coins")
+//			if err != nil {
+//				coins = []byte{0}
+//			}
+//			w.Write(coins)
+//			return apdu.StatusOK
+//		case apdu.InsUpdateBinary:
+//			if !p.pin.Verified {
+//				return apdu.StatusSecurityStatusNotSatisfied
+//			}
+//			if len(c.Data) != 1 {
+//				return apdu.StatusWrongLength
+//			}
+//			if p.store.Commit("coins", c.Data) != nil {
+//				return apdu.StatusMemoryFailure
+//			}
+//			return apdu.StatusOK
+//		}
+//		return apdu.StatusInstructionNotSupported
+//	}
+//
+// A [PIN] has its retry counter in the store, where pulling the card out saves no
+// try. An application whose lasting state is one piece puts a [Reference] into it.
 //
 // # Persistence
 //
 // What must survive power off is in a [Store]: in memory ([NewMemoryStore]), or
-// in a file ([OpenFileStore]). A commit is all or nothing.
+// in a file ([OpenFileStore]). A commit is all or nothing: power cut at any moment
+// leaves the old value or the new one. [Card.Snapshot] and [Card.Restore] take the
+// whole state and put it back, for a test that wants a fresh card each time.
+//
+// Commands that change several values do so with one commit, of one name.
 //
 // # Concurrency
 //

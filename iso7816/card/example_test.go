@@ -10,41 +10,92 @@ import (
 	"github.com/cardoki/cardoki/iso7816/card"
 )
 
-// counter is a whole application: instruction 10 counts, and a reset forgets.
-type counter struct{}
+// A purse holds up to 255 coins. READ BINARY tells how many, and after VERIFY of the
+// PIN, UPDATE BINARY sets them.
+type purse struct{}
 
-func (counter) AID() iso7816.AID                     { return iso7816.MustParseAID("F000000001") }
-func (counter) Open(*card.Env) (card.Session, error) { return &counting{}, nil }
+func (purse) AID() iso7816.AID { return iso7816.MustParseAID("F000000001") }
 
-type counting struct{ n byte }
-
-func (*counting) Select(*card.ResponseWriter) apdu.Status { return apdu.StatusOK }
-func (*counting) Close()                                  {}
-
-func (s *counting) ServeAPDU(_ context.Context, w *card.ResponseWriter, c *apdu.Command) apdu.Status {
-	if c.Instruction != 0x10 {
-		return apdu.StatusInstructionNotSupported
-	}
-	s.n++
-	w.Write([]byte{s.n})
-	return apdu.StatusOK
+func (purse) Open(env *card.Env) (card.Session, error) {
+	pin, err := card.OpenPIN(env.Store, "pin", []byte("1234"), 3)
+	return &payment{pin, env.Store}, err
 }
 
-// A card application of one's own, used as a host uses any card.
+type payment struct {
+	pin   *card.PIN
+	store card.Store
+}
+
+func (*payment) Select(*card.ResponseWriter) apdu.Status { return apdu.StatusOK }
+
+func (p *payment) Close() { p.pin.Verified = false }
+
+func (p *payment) ServeAPDU(_ context.Context, w *card.ResponseWriter, c *apdu.Command) apdu.Status {
+	switch c.Instruction {
+	case apdu.InsVerify:
+		return p.pin.Serve(c)
+	case apdu.InsReadBinary:
+		coins, err := p.store.Load("coins")
+		if err != nil {
+			coins = []byte{0}
+		}
+		w.Write(coins)
+		return apdu.StatusOK
+	case apdu.InsUpdateBinary:
+		if !p.pin.Verified {
+			return apdu.StatusSecurityStatusNotSatisfied
+		}
+		if len(c.Data) != 1 {
+			return apdu.StatusWrongLength
+		}
+		if p.store.Commit("coins", c.Data) != nil {
+			return apdu.StatusMemoryFailure
+		}
+		return apdu.StatusOK
+	}
+	return apdu.StatusInstructionNotSupported
+}
+
+// A card application of one's own, with a PIN and lasting state, used as a host uses
+// any card.
 func Example() {
 	ctx := context.Background()
-	ch := iso7816.NewChannel(card.New(nil, counter{}), nil)
-	if _, err := ch.SelectApplication(ctx, counter{}.AID()); err != nil {
+	c := card.New(nil, purse{})
+	ch := iso7816.NewChannel(c, nil)
+	if _, err := ch.SelectApplication(ctx, purse{}.AID()); err != nil {
 		log.Fatal(err)
 	}
-	for range 2 {
-		data, err := ch.Send(ctx, apdu.Command{Instruction: 0x10, Ne: 1})
-		fmt.Println(data, err)
-	}
-	_, err := ch.Send(ctx, apdu.Command{Instruction: 0x18})
+	_, err := ch.UpdateBinary(ctx, 0, []byte{5})
 	fmt.Println(err)
+	fmt.Println(ch.Verify(ctx, 0x80, []byte("0000")))
+	if err := ch.Verify(ctx, 0x80, []byte("1234")); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := ch.UpdateBinary(ctx, 0, []byte{5}); err != nil {
+		log.Fatal(err)
+	}
+	c.Reset() // the security status is gone, the coins are not
+	if _, err := ch.SelectApplication(ctx, purse{}.AID()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ch.ReadBinary(ctx, 0, 1))
 	// Output:
-	// [1] <nil>
-	// [2] <nil>
-	// iso7816: INS 18: 6D00 instruction not supported or invalid
+	// iso7816: UPDATE BINARY: 6982 security status not satisfied
+	// iso7816: VERIFY: 63C2 verification failed, 2 tries left
+	// [5] <nil>
+}
+
+// What a test did to a card can be undone.
+func ExampleCard_Restore() {
+	c := card.New(nil, purse{})
+	fresh, err := c.Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	// … commands that change the card …
+	if err := c.Restore(fresh); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(fresh)
+	// Output: [card snapshot]
 }

@@ -1,9 +1,15 @@
 package card
 
 import (
+	"os"
 	"testing"
 
 	"github.com/cardoki/cardoki/internal/leak"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashPath); path != "" {
+		commitForever(path)
+	}
+	leak.Main(m)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,10 +83,11 @@ type fileContent struct {
 }
 
 // OpenFileStore returns the store in the file at path. A file that is not there
-// is made by the first commit. It refuses a file that other users can read, or
-// that is not a card's state.
+// is made by the first commit. What a commit left that was cut short by a crash is
+// removed. It refuses a file that other users can read, or that is not a card's state.
 func OpenFileStore(path string) (*FileStore, error) {
 	s := &FileStore{path: path, mem: NewMemoryStore()}
+	removeLeftovers(path)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -119,12 +121,14 @@ func (s *FileStore) Load(name string) ([]byte, error) { return s.mem.Load(name) 
 func (s *FileStore) Commit(name string, data []byte) error {
 	s.mem.mu.Lock()
 	defer s.mem.mu.Unlock()
-	next := fileContent{Format: fileFormat, Values: map[string][]byte{}}
-	for k, v := range s.mem.values {
-		next.Values[k] = v
-	}
-	next.Values[name] = append([]byte(nil), data...)
-	b, err := json.MarshalIndent(next, "", "\t")
+	next := maps.Clone(s.mem.values)
+	next[name] = append([]byte(nil), data...)
+	return s.replace(next)
+}
+
+// replace makes values the content of the file and, if that succeeded, of s.
+func (s *FileStore) replace(values map[string][]byte) error {
+	b, err := json.MarshalIndent(fileContent{Format: fileFormat, Values: values}, "", "\t")
 	if err != nil {
 		return fmt.Errorf("card: commit state: %w", err)
 	}
@@ -132,13 +136,35 @@ func (s *FileStore) Commit(name string, data []byte) error {
 	if err := replaceFile(s.path, b); err != nil {
 		return fmt.Errorf("card: commit state: %w", err)
 	}
-	s.mem.values = next.Values
+	s.mem.values = values
 	return nil
 }
 
+// temporary returns the folder in which the next content of path is written, and how
+// the name of that file begins; digits follow.
+func temporary(path string) (dir, prefix string) {
+	return filepath.Dir(path), "." + strings.TrimPrefix(filepath.Base(path), ".") + ".new-"
+}
+
+// removeLeftovers removes what commits that did not come to their end left beside path:
+// it may hold keys.
+func removeLeftovers(path string) {
+	dir, prefix := temporary(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // OpenFileStore will say so
+	}
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), prefix)
+		if ok && digits != "" && e.Type().IsRegular() && strings.Trim(digits, "0123456789") == "" {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
 func replaceFile(path string, b []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+strings.TrimPrefix(filepath.Base(path), ".")+".*") // mode 0600
+	dir, prefix := temporary(path)
+	f, err := os.CreateTemp(dir, prefix+"*") // mode 0600
 	if err != nil {
 		return err
 	}

@@ -31,10 +31,10 @@ type ApplicationOptions struct {
 // implements [card.Application] and belongs to one card.Card.
 type Application struct {
 	factory func(rand io.Reader) (*state, error)
-	state   *state // nil before the first selection
+	state   *state // nil before the first selection, and after power off
 }
 
-var _ card.Application = (*Application)(nil)
+var _ card.Powered = (*Application)(nil)
 
 // NewApplication returns a PIV application. opts may be nil; its secrets are
 // copied. It panics when opts can't be honoured: a PIN, a number of tries or a
@@ -56,8 +56,8 @@ func NewApplication(opts *ApplicationOptions) *Application {
 	if o.ManagementAlgorithm == 0 {
 		o.ManagementAlgorithm = AlgorithmAES192
 	}
-	if o.PINTries < 1 || o.PINTries > 15 {
-		panic(fmt.Sprintf("piv: %d PIN tries are not in 1..15", o.PINTries))
+	if o.PINTries < 1 || o.PINTries > card.MaxTries {
+		panic(fmt.Sprintf("piv: %d PIN tries are not in 1..%d", o.PINTries, card.MaxTries))
 	}
 	pin, err := padPIN(o.PIN)
 	if err != nil {
@@ -66,11 +66,11 @@ func NewApplication(opts *ApplicationOptions) *Application {
 	if _, err := managementCipher(o.ManagementAlgorithm, o.ManagementKey); err != nil {
 		panic(err.Error())
 	}
-	management := append(secret(nil), o.ManagementKey...)
+	management := append(card.Secret(nil), o.ManagementKey...)
 	return &Application{factory: func(rand io.Reader) (*state, error) {
 		s := &state{
 			Format:     stateFormat,
-			PIN:        reference{Value: pin, Tries: o.PINTries, Remaining: o.PINTries},
+			PIN:        card.Reference{Value: pin, Tries: o.PINTries, Remaining: o.PINTries},
 			Management: managementKey{Algorithm: o.ManagementAlgorithm, Key: management},
 			Keys:       map[Slot]*key{},
 			Objects:    map[string][]byte{},
@@ -125,6 +125,9 @@ func (a *Application) Open(env *card.Env) (card.Session, error) {
 	}
 	return &session{app: a, store: env.Store, rand: random}, nil
 }
+
+// PowerOff implements [card.Powered].
+func (a *Application) PowerOff() { a.state = nil }
 
 // update changes the lasting state: change works on a copy, which becomes the
 // state when it has been committed. After an error the state is the old one.

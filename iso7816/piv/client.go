@@ -30,37 +30,34 @@ const (
 
 // A Client uses a PIV card. It is safe for concurrent use.
 type Client struct {
-	ch   *iso7816.Channel
+	app  iso7816.Application
 	opts Options
-	// discovery: the card has a discovery object, by which the selection can be
-	// proven without selecting again.
-	discovery bool
 }
 
 // Open selects the PIV application on ch, which may be shared with others. opts
 // may be nil. A card that has no PIV application is refused with an error that Is
 // [apdu.StatusFileNotFound], or what else the card says.
 func Open(ctx context.Context, ch *iso7816.Channel, opts *Options) (*Client, error) {
-	c := &Client{ch: ch}
+	c := &Client{app: iso7816.Application{Channel: ch, Select: selectPIV}}
 	if opts != nil {
 		c.opts = *opts
 	}
-	err := c.transaction(ctx, func(tx *iso7816.Channel) error {
-		if err := selectPIV(ctx, tx); err != nil {
-			return err
-		}
-		ok, err := selected(ctx, tx)
-		c.discovery = ok
+	hasDiscovery := false
+	err := c.exclusive(ctx, func(tx *iso7816.Channel) (err error) {
+		hasDiscovery, err = selected(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	if hasDiscovery {
+		c.app.Prove = selected
+	}
 	return c, nil
 }
 
 // Channel returns the channel that the client works on.
-func (c *Client) Channel() *iso7816.Channel { return c.ch }
+func (c *Client) Channel() *iso7816.Channel { return c.app.Channel }
 
 func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 	apt, err := tx.SelectApplication(ctx, AID)
@@ -100,39 +97,7 @@ func selected(ctx context.Context, tx *iso7816.Channel) (bool, error) {
 // selected. Where it had to be selected again the security status is lost, so f
 // asks the card for it and remembers nothing.
 func (c *Client) exclusive(ctx context.Context, f func(tx *iso7816.Channel) error) error {
-	return c.transaction(ctx, func(tx *iso7816.Channel) error {
-		if c.discovery {
-			ok, err := selected(ctx, tx)
-			if err != nil {
-				return err
-			}
-			if ok {
-				return f(tx)
-			}
-		}
-		if err := selectPIV(ctx, tx); err != nil {
-			return err
-		}
-		return f(tx)
-	})
-}
-
-// transaction calls f in a transaction. A reset by another program that is
-// noticed before the first command is accepted, once: f has sent nothing yet.
-func (c *Client) transaction(ctx context.Context, f func(tx *iso7816.Channel) error) error {
-	began := false
-	run := func(tx *iso7816.Channel) error {
-		began = true
-		return f(tx)
-	}
-	err := c.ch.Exclusive(ctx, run)
-	if began || !errors.Is(err, apdu.ErrReset) {
-		return err
-	}
-	if err := c.ch.Reconnect(ctx); err != nil {
-		return err
-	}
-	return c.ch.Exclusive(ctx, run)
+	return c.app.Exclusive(ctx, f)
 }
 
 // Serial returns the serial number of the card, in decimal for a card that knows

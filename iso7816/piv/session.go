@@ -2,7 +2,6 @@ package piv
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/binary"
 	"io"
 
@@ -79,8 +78,7 @@ func (s *session) ServeAPDU(ctx context.Context, w *card.ResponseWriter, c *apdu
 	return apdu.StatusInstructionNotSupported
 }
 
-// verify answers VERIFY (SP 800-73-5 part 2). The counter is decremented in the
-// store before the PIN is looked at, so that pulling the card out saves no try.
+// verify answers VERIFY (SP 800-73-5 part 2).
 func (s *session) verify(c *apdu.Command) apdu.Status {
 	pin := &s.app.state.PIN
 	switch {
@@ -93,29 +91,16 @@ func (s *session) verify(c *apdu.Command) apdu.Status {
 		return apdu.StatusIncorrectP1P2
 	case len(c.Data) == 0 && s.pinVerified:
 		return apdu.StatusOK
-	case pin.Remaining == 0:
-		return apdu.StatusAuthenticationMethodBlocked
-	case len(c.Data) == 0:
-		return apdu.StatusVerificationFailed | apdu.Status(pin.Remaining)
+	case len(c.Data) == 0 || pin.Remaining == 0:
+		return pin.Status()
 	case len(c.Data) != pinSize:
 		return apdu.StatusIncorrectParametersInData
 	}
-	s.pinVerified = false
-	if err := s.update(func(next *state) { next.PIN.Remaining-- }); err != nil {
-		return apdu.StatusMemoryFailure
-	}
-	pin = &s.app.state.PIN
-	if subtle.ConstantTimeCompare(c.Data, pin.Value) != 1 {
-		if pin.Remaining == 0 {
-			return apdu.StatusAuthenticationMethodBlocked
-		}
-		return apdu.StatusVerificationFailed | apdu.Status(pin.Remaining)
-	}
-	if err := s.update(func(next *state) { next.PIN.Remaining = next.PIN.Tries }); err != nil {
-		return apdu.StatusMemoryFailure
-	}
-	s.pinVerified, s.pinFresh = true, true
-	return apdu.StatusOK
+	next := s.app.state.clone()
+	sw := next.PIN.Verify(c.Data, func() error { return next.commit(s.store) })
+	s.app.state = next
+	s.pinVerified, s.pinFresh = sw.OK(), sw.OK()
+	return sw
 }
 
 // tagOf reads the tag list of GET DATA and PUT DATA, and returns what follows it.

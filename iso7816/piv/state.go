@@ -13,39 +13,26 @@ import (
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
-// secret is a PIN or a key in the card's state. It does not print itself.
-type secret []byte
-
-// Format implements fmt.Formatter: whatever the verb, nothing is shown.
-func (secret) Format(f fmt.State, _ rune) { f.Write([]byte("[secret]")) }
-
 // state is what the application keeps when power goes.
 type state struct {
 	Format     string            `json:"format"`
 	Serial     uint32            `json:"serial"`
-	PIN        reference         `json:"pin"`
+	PIN        card.Reference    `json:"pin"`
 	Management managementKey     `json:"management"`
 	Keys       map[Slot]*key     `json:"keys"`
 	Objects    map[string][]byte `json:"objects"` // by tag in hexadecimal; values with their tag 53
 }
 
-// A reference is a PIN with its counter.
-type reference struct {
-	Value     secret `json:"value"` // padded
-	Tries     int    `json:"tries"`
-	Remaining int    `json:"remaining"`
-}
-
 type managementKey struct {
-	Algorithm Algorithm `json:"algorithm"`
-	Key       secret    `json:"key"`
+	Algorithm Algorithm   `json:"algorithm"`
+	Key       card.Secret `json:"key"`
 }
 
 // A key is a private key. It is never modified once it is in a state.
 type key struct {
-	Algorithm Algorithm `json:"algorithm"`
-	PINPolicy PINPolicy `json:"pinPolicy"`
-	PKCS8     secret    `json:"pkcs8"`
+	Algorithm Algorithm   `json:"algorithm"`
+	PINPolicy PINPolicy   `json:"pinPolicy"`
+	PKCS8     card.Secret `json:"pkcs8"`
 
 	private crypto.Signer // parsed PKCS8
 }
@@ -70,7 +57,7 @@ func loadState(store card.Store) (*state, error) {
 	if err := json.Unmarshal(b, s); err != nil || s.Format != stateFormat {
 		return nil, fmt.Errorf("piv: load state: not of format %q", stateFormat)
 	}
-	if len(s.PIN.Value) != pinSize || s.PIN.Tries < 1 || s.PIN.Tries > 15 || s.PIN.Remaining < 0 || s.PIN.Remaining > s.PIN.Tries {
+	if len(s.PIN.Value) != pinSize || !s.PIN.Valid() {
 		return nil, errors.New("piv: load state: PIN or its counter has the wrong form")
 	}
 	if _, err := managementCipher(s.Management.Algorithm, s.Management.Key); err != nil {
