@@ -51,6 +51,7 @@ var order = []row{
 	{"internal/pcsclite", ""},
 	{"pcsc", "apdu internal/pcsclite github.com/ebfe/scard"},
 	{"pcsc/vpcd", "apdu"},
+	{"pcsc/pcsctest", "apdu"},
 	{"iso7816/sm", "apdu iso7816/tlv iso7816"},
 	{"iso7816/card", "apdu iso7816/tlv iso7816"},
 	{"iso7816/piv", "apdu iso7816/tlv iso7816 iso7816/sm iso7816/card signer internal/rsapad" + cryptobyte},
