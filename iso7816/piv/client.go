@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/iso7816"
@@ -32,6 +33,9 @@ const (
 type Client struct {
 	app  iso7816.Application
 	opts Options
+	// managed is the epoch of app in which the management key was authenticated; 0:
+	// none.
+	managed atomic.Uint64
 }
 
 // Open selects the PIV application on ch, which may be shared with others. opts

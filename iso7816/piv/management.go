@@ -17,6 +17,10 @@ import (
 // ErrManagementKey is what a refused management key wraps.
 var ErrManagementKey = errors.New("piv: the card refused the management key")
 
+// ErrAuthenticationLost reports that the management key was authenticated, but the card
+// was reset since, or another program selected its own application. Authenticate again.
+var ErrAuthenticationLost = errors.New("piv: the management key's authentication was lost when the card was reset or another program used it; authenticate again")
+
 // AuthenticateManagementKey proves to the card that the caller has its management
 // key, and to the caller that the card has it (SP 800-73-5 part 2, mutual
 // authentication). Generating keys and writing objects need it; it holds until the
@@ -35,7 +39,11 @@ func (c *Client) AuthenticateManagementKey(ctx context.Context, algorithm Algori
 			}
 			algorithm = m.algorithm
 		}
-		return authenticateManagement(ctx, tx, algorithm, key)
+		if err := authenticateManagement(ctx, tx, algorithm, key); err != nil {
+			return err
+		}
+		c.managed.Store(c.app.Epoch())
+		return nil
 	})
 }
 
@@ -98,7 +106,7 @@ func (c *Client) GenerateKey(ctx context.Context, slot Slot, algorithm Algorithm
 			Ne:          apdu.MaxExtendedNe,
 		})
 		if err != nil {
-			return managementNeeded("generate a key", err)
+			return c.managementNeeded("generate a key", err)
 		}
 		template, err := tlv.Find(r, tagPublicKey)
 		if err != nil {
@@ -111,8 +119,11 @@ func (c *Client) GenerateKey(ctx context.Context, slot Slot, algorithm Algorithm
 }
 
 // managementNeeded says what to do when the security status is not satisfied.
-func managementNeeded(what string, err error) error {
+func (c *Client) managementNeeded(what string, err error) error {
 	if errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
+		if epoch := c.managed.Load(); epoch != 0 && epoch != c.app.Epoch() {
+			return fmt.Errorf("piv: %s: %w: %w", what, ErrAuthenticationLost, err)
+		}
 		return fmt.Errorf("piv: %s: authenticate the management key first: %w", what, err)
 	}
 	return fmt.Errorf("piv: %s: %w", what, err)
@@ -129,7 +140,7 @@ func (c *Client) PutCertificate(ctx context.Context, slot Slot, cert *x509.Certi
 	data = AppendCertificateObject(data, cert.Raw)
 	return c.exclusive(ctx, func(tx *iso7816.Channel) error {
 		if err := tx.PutData(ctx, iso7816.CurrentDF, data); err != nil {
-			return managementNeeded("write a certificate", err)
+			return c.managementNeeded("write a certificate", err)
 		}
 		return nil
 	})
