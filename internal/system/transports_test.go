@@ -245,7 +245,7 @@ func TestLifeWithTheCardTornOut(t *testing.T) {
 			if err == nil {
 				t.Fatalf("exchange %d: got nil, want an error", n)
 			}
-			checkError(t, n, err, apdu.ErrRemoved)
+			checkError(t, n, err, []error{apdu.ErrRemoved})
 			if err := ch.Reconnect(t.Context()); !errors.Is(err, apdu.ErrRemoved) {
 				t.Fatalf("exchange %d: reconnect without a card: got %v, want ErrRemoved", n, err)
 			}
