@@ -38,7 +38,7 @@ func fromSoftware(ctx context.Context, o *options, out io.Writer) (tls.Certifica
 	if err := client.AuthenticateManagementKey(ctx, piv.AlgorithmAES192, managementKey); err != nil {
 		return tls.Certificate{}, nil, err
 	}
-	public, err := client.GenerateKey(ctx, piv.SlotAuthentication, piv.AlgorithmP256)
+	public, err := client.GenerateKey(ctx, piv.SlotAuthentication, piv.AlgorithmP256, nil)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}

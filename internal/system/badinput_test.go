@@ -144,7 +144,7 @@ func TestUserOfAReader(t *testing.T) {
 		}
 	})
 	t.Run("and the right PIN, given once more by its owner", func(t *testing.T) {
-		if err := client.VerifyPINLastTry(t.Context(), testPIN); err != nil {
+		if err := client.AllowLastTry().VerifyPIN(t.Context(), testPIN); err != nil {
 			t.Fatal(err)
 		}
 		c.Reset()

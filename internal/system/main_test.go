@@ -118,7 +118,7 @@ func provision(ctx context.Context, client *piv.Client, ca *authority, slot piv.
 	if err := client.AuthenticateManagementKey(ctx, 0, managementKey); err != nil {
 		return err
 	}
-	public, err := client.GenerateKey(ctx, slot, algorithm)
+	public, err := client.GenerateKey(ctx, slot, algorithm, nil)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func insert(t *testing.T, daemon *system.PCSCD, c *card.Card) (remove func()) {
 	defer pc.Close()
 	wait, stop := context.WithTimeout(ctx, 10*time.Second)
 	defer stop()
-	if _, err := pc.WaitForCard(wait, daemon.Readers[0]); err != nil {
+	if _, err := pc.WaitForCard(wait, func(r pcsc.Reader) bool { return r.Name == daemon.Readers[0] }); err != nil {
 		t.Fatal(err)
 	}
 	return remove

@@ -79,6 +79,8 @@ type Env struct {
 	// Rand is the card's source of randomness, crypto/rand unless Options names
 	// another.
 	Rand io.Reader
+	// Contactless tells that the card is used through its contactless interface.
+	Contactless bool
 	// Now is the card's clock, time.Now unless Options names another.
 	Now func() time.Time
 }

@@ -48,7 +48,11 @@ func makeATR(o *Options) []byte {
 	if len(issuer) > 0 {
 		h = tlv.AppendCompact(h, issuerData, issuer)
 	}
-	atr, err := iso7816.NewATR(iso7816.DirectConvention, []iso7816.InterfaceBytes{{}, {Protocol: 1}}, h)
+	interfaces := []iso7816.InterfaceBytes{{}, {Protocol: 1}}
+	if o.Contactless { // TD1 80, TD2 01: what readers make up (PC/SC part 3)
+		interfaces = []iso7816.InterfaceBytes{{}, {Protocol: 0}, {Protocol: 1}}
+	}
+	atr, err := iso7816.NewATR(iso7816.DirectConvention, interfaces, h)
 	if err != nil {
 		panic(err.Error()) // 8 issuer bytes fit
 	}

@@ -30,6 +30,9 @@ type Options struct {
 	// power on and reset, and on a channel that is opened from the basic one. The
 	// zero value means none: a program must select first.
 	Implicit iso7816.AID
+	// Contactless makes a card that is used through its contactless interface: its
+	// ATR is the one a reader makes for it, and applications can have other rules.
+	Contactless bool
 	// Store keeps what must survive power off. Nil means a new memory store.
 	Store Store
 	// Rand is the card's source of randomness. Nil means crypto/rand.Reader.

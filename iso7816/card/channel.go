@@ -42,10 +42,11 @@ func (c *Card) closeRetired() {
 // that ch has stays when there is none.
 func (c *Card) start(ch *channel, app Application, w *ResponseWriter) apdu.Status {
 	s, err := app.Open(&Env{
-		Channel: ch.number,
-		Store:   prefixed(c.opts.Store, app.AID().String()),
-		Rand:    c.opts.Rand,
-		Now:     c.opts.Now,
+		Channel:     ch.number,
+		Store:       prefixed(c.opts.Store, app.AID().String()),
+		Rand:        c.opts.Rand,
+		Contactless: c.opts.Contactless,
+		Now:         c.opts.Now,
 	})
 	if err != nil {
 		return apdu.StatusNoPreciseDiagnosis

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/iso7816"
@@ -21,18 +22,30 @@ type Options struct {
 	// is cleared after use. Nil means that keys which need a PIN work after
 	// [Client.VerifyPIN] only, and keys that need it for each use not at all.
 	PIN func(ctx context.Context, r PINRequest) ([]byte, error)
+	// CachePIN is how long a PIN that PIN returned, and the card accepted, is kept in
+	// memory and presented again without asking. It is wiped afterwards, when the card
+	// refuses it, and by [Client.ForgetPIN]. 0 means that it is not kept.
+	CachePIN time.Duration
+	// Touch is called, in a goroutine of its own, when the card has not answered for
+	// a while and the key in the slot may be waiting for a touch: tell the user. It
+	// must return when ctx ends, which it does when the card has answered; the
+	// operation waits for it.
+	Touch func(ctx context.Context, slot Slot)
 }
-
-// Instructions of YubiKey's extensions.
-const (
-	insGetMetadata apdu.Instruction = 0xF7
-	insGetSerial   apdu.Instruction = 0xF8
-)
 
 // A Client uses a PIV card. It is safe for concurrent use.
 type Client struct {
-	app  iso7816.Application
-	opts Options
+	*client
+	lastTry bool // the last try may be spent
+}
+
+// client is what all views of a Client share.
+type client struct {
+	app       iso7816.Application
+	opts      Options
+	discovery Discovery // what the card has told; a PIN and no more when it has not
+	pin       *pinCache
+
 	// managed is the epoch of app in which the management key was authenticated; 0:
 	// none.
 	managed atomic.Uint64
@@ -42,23 +55,33 @@ type Client struct {
 // may be nil. A card that has no PIV application is refused with an error that Is
 // [apdu.StatusFileNotFound], or what else the card says.
 func Open(ctx context.Context, ch *iso7816.Channel, opts *Options) (*Client, error) {
-	c := &Client{app: iso7816.Application{Channel: ch, Select: selectPIV}}
+	c := &Client{client: &client{
+		app:       iso7816.Application{Channel: ch, Select: selectPIV},
+		discovery: Discovery{AID: AID, PIN: true},
+		pin:       &pinCache{},
+	}}
 	if opts != nil {
 		c.opts = *opts
 	}
-	hasDiscovery := false
+	var discovery *Discovery
 	err := c.exclusive(ctx, func(tx *iso7816.Channel) (err error) {
-		hasDiscovery, err = selected(ctx, tx)
+		discovery, err = readDiscovery(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if hasDiscovery {
+	if discovery != nil {
+		c.discovery = *discovery
 		c.app.Prove = selected
 	}
 	return c, nil
 }
+
+// AllowLastTry returns a client that does the same as c, and may spend the last try of
+// a PIN or PUK that its caller gives: a wrong one then blocks it. It does not change
+// what [Options].PIN must allow by itself.
+func (c *Client) AllowLastTry() *Client { return &Client{client: c.client, lastTry: true} }
 
 // Channel returns the channel that the client works on.
 func (c *Client) Channel() *iso7816.Channel { return c.app.Channel }
@@ -83,94 +106,86 @@ func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 	return nil
 }
 
-// selected asks whether the PIV application is the selected one, by its discovery
-// object, which is read without any condition.
-func selected(ctx context.Context, tx *iso7816.Channel) (bool, error) {
+// readDiscovery returns the discovery object, which is read without any condition, or
+// nil when the card has none that makes sense.
+func readDiscovery(ctx context.Context, tx *iso7816.Channel) (*Discovery, error) {
 	object, err := tx.GetData(ctx, iso7816.CurrentDF, tagDiscovery)
 	if err != nil {
 		if _, ok := errors.AsType[*iso7816.CommandError](err); ok {
-			return false, nil
+			return nil, nil
 		}
-		return false, fmt.Errorf("piv: discovery object: %w", err)
+		return nil, fmt.Errorf("piv: discovery object: %w", err)
 	}
-	aid, err := tlv.Find(object, tagDiscovery, tagAID)
-	return err == nil && strings.HasPrefix(string(aid), aidPrefix), nil
+	d, err := ParseDiscovery(object)
+	if err != nil || !d.AID.HasPrefix([]byte(aidPrefix)) {
+		return nil, nil
+	}
+	return d, nil
+}
+
+// selected asks whether the PIV application is the selected one, by its discovery
+// object.
+func selected(ctx context.Context, tx *iso7816.Channel) (bool, error) {
+	d, err := readDiscovery(ctx, tx)
+	return d != nil, err
 }
 
 // exclusive calls f in a transaction in which the PIV application is proven to be
 // selected. Where it had to be selected again the security status is lost, so f
 // asks the card for it and remembers nothing.
-func (c *Client) exclusive(ctx context.Context, f func(tx *iso7816.Channel) error) error {
+func (c *client) exclusive(ctx context.Context, f func(tx *iso7816.Channel) error) error {
 	return c.app.Exclusive(ctx, f)
 }
 
 // Serial returns the serial number of the card, in decimal for a card that knows
 // YubiKey's GET SERIAL, else the card's GUID in hexadecimal, from the Card Holder
 // Unique Identifier.
-func (c *Client) Serial(ctx context.Context) (string, error) {
-	var serial string
-	err := c.exclusive(ctx, func(tx *iso7816.Channel) error {
-		r, err := tx.Exchange(ctx, apdu.Command{Instruction: insGetSerial, Ne: apdu.MaxShortNe})
-		if err != nil {
-			return fmt.Errorf("piv: serial number: %w", err)
-		}
-		if r.Status.OK() && len(r.Data) == 4 {
-			serial = fmt.Sprint(binary.BigEndian.Uint32(r.Data))
-			return nil
-		}
-		object, err := tx.GetData(ctx, iso7816.CurrentDF, tagCHUID)
-		if err != nil {
-			return fmt.Errorf("piv: the card has no serial number, and no CHUID: %w", err)
-		}
-		guid, err := tlv.Find(object, tagData, tagGUID)
-		if err != nil || len(guid) != 16 {
-			return errors.New("piv: the card has no serial number, and its CHUID no GUID")
-		}
-		serial = fmt.Sprintf("%X", guid)
-		return nil
+func (c *Client) Serial(ctx context.Context) (serial string, err error) {
+	err = c.exclusive(ctx, func(tx *iso7816.Channel) error {
+		serial, err = readSerial(ctx, tx)
+		return err
 	})
 	return serial, err
 }
 
-const tagGUID tlv.Tag = 0x34
-
-// metadata is what YubiKey's GET METADATA tells of a key.
-type metadata struct {
-	algorithm Algorithm
-	policy    PINPolicy
-	publicKey []byte // contents of a public key template; nil for a management key
+func readSerial(ctx context.Context, tx *iso7816.Channel) (string, error) {
+	r, err := tx.Exchange(ctx, apdu.Command{Instruction: insGetSerial, Ne: apdu.MaxShortNe})
+	if err != nil {
+		return "", fmt.Errorf("piv: serial number: %w", err)
+	}
+	if r.Status.OK() && len(r.Data) == 4 {
+		return fmt.Sprint(binary.BigEndian.Uint32(r.Data)), nil
+	}
+	object, err := tx.GetData(ctx, iso7816.CurrentDF, tagCHUID)
+	if err != nil {
+		return "", fmt.Errorf("piv: the card has no serial number, and no CHUID: %w", err)
+	}
+	guid, err := tlv.Find(object, tagData, tagGUID)
+	if err != nil || len(guid) != 16 {
+		return "", errors.New("piv: the card has no serial number, and its CHUID no GUID")
+	}
+	return fmt.Sprintf("%X", guid), nil
 }
 
-// Tags of metadata.
-const (
-	tagMetadataAlgorithm = tlv.Tag(0x01)
-	tagMetadataPolicy    = tlv.Tag(0x02) // PIN policy, touch policy
-	tagMetadataOrigin    = tlv.Tag(0x03)
-	tagMetadataPublicKey = tlv.Tag(0x04)
-)
+const tagGUID tlv.Tag = 0x34
 
-// readMetadata returns nil when the card has none: it does not know the command,
-// or the slot is empty.
-func readMetadata(ctx context.Context, tx *iso7816.Channel, reference byte) (*metadata, error) {
-	r, err := tx.Exchange(ctx, apdu.Command{Instruction: insGetMetadata, P2: reference, Ne: apdu.MaxShortNe})
+// Version returns the version of the card's firmware, on cards that have YubiKey's
+// command; others give an error that Is [errors.ErrUnsupported].
+func (c *Client) Version(ctx context.Context) (v Version, err error) {
+	err = c.exclusive(ctx, func(tx *iso7816.Channel) error {
+		v, err = readVersion(ctx, tx)
+		return err
+	})
+	return v, err
+}
+
+func readVersion(ctx context.Context, tx *iso7816.Channel) (Version, error) {
+	r, err := tx.Exchange(ctx, apdu.Command{Instruction: insGetVersion, Ne: apdu.MaxShortNe})
 	if err != nil {
-		return nil, fmt.Errorf("piv: metadata: %w", err)
+		return Version{}, fmt.Errorf("piv: version: %w", err)
 	}
-	if !r.Status.OK() {
-		return nil, nil
+	if !r.Status.OK() || len(r.Data) != 3 {
+		return Version{}, fmt.Errorf("piv: version: %w by this card (%v)", errors.ErrUnsupported, r.Status)
 	}
-	m := &metadata{}
-	for o, err := range tlv.All(r.Data) {
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("piv: metadata: %w", err)
-		case o.Tag == tagMetadataAlgorithm && len(o.Value) == 1:
-			m.algorithm = Algorithm(o.Value[0])
-		case o.Tag == tagMetadataPolicy && len(o.Value) == 2:
-			m.policy = PINPolicy(o.Value[0])
-		case o.Tag == tagMetadataPublicKey:
-			m.publicKey = o.Value
-		}
-	}
-	return m, nil
+	return Version{r.Data[0], r.Data[1], r.Data[2]}, nil
 }

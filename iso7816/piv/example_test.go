@@ -47,7 +47,7 @@ func ExampleClient_Key() {
 	if err := client.AuthenticateManagementKey(ctx, piv.AlgorithmAES192, managementKey); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := client.GenerateKey(ctx, piv.SlotAuthentication, piv.AlgorithmP256); err != nil {
+	if _, err := client.GenerateKey(ctx, piv.SlotAuthentication, piv.AlgorithmP256, nil); err != nil {
 		log.Fatal(err)
 	}
 	key, err := client.Key(ctx, piv.SlotAuthentication)

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -55,13 +56,14 @@ func readCertificate(ctx context.Context, tx *iso7816.Channel, slot Slot) (*x509
 }
 
 // A Key is a private key on the card. It implements [signer.Decrypting] for RSA
-// and [signer.Agreeing] for EC; the methods that its algorithm does not have
+// and [signer.Agreeing] for EC and X25519; the methods that its algorithm does not have
 // return errors that Are [errors.ErrUnsupported]. It is safe for concurrent use.
 type Key struct {
-	client    *Client
+	client    *client
 	slot      Slot
 	algorithm Algorithm
 	policy    PINPolicy
+	mayTouch  bool // the key may wait for a touch
 	public    crypto.PublicKey
 }
 
@@ -78,15 +80,20 @@ func (c *Client) Key(ctx context.Context, slot Slot) (*Key, error) {
 		_, err := slot.object()
 		return nil, err
 	}
-	k := &Key{client: c, slot: slot}
+	k := &Key{client: c.client, slot: slot}
 	err := c.exclusive(ctx, func(tx *iso7816.Channel) error {
 		m, err := readMetadata(ctx, tx, byte(slot))
 		if err != nil {
 			return err
 		}
-		if m != nil && m.publicKey != nil {
-			k.algorithm, k.policy = m.algorithm, m.policy
-			k.public, err = parsePublicKey(m.algorithm, m.publicKey)
+		if m != nil && m.Public != nil {
+			k.algorithm, k.policy, k.public = m.Algorithm, m.PINPolicy, m.Public
+			k.mayTouch = m.TouchPolicy == TouchPolicyAlways || m.TouchPolicy == TouchPolicyCached
+			return nil
+		}
+		if _, err := readVersion(ctx, tx); err == nil {
+			k.mayTouch = true // a YubiKey older than 5.3 has touch policies and does not tell
+		} else if !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 		cert, err := readCertificate(ctx, tx, slot)
@@ -137,7 +144,8 @@ func (k *Key) Signer(opts *signer.Options) crypto.Signer {
 	return signer.New(k, opts)
 }
 
-// Public returns the public key: *rsa.PublicKey or *ecdsa.PublicKey.
+// Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or,
+// for X25519, *ecdh.PublicKey.
 func (k *Key) Public() crypto.PublicKey { return k.public }
 
 // Slot returns the slot that holds the key.
@@ -167,6 +175,10 @@ func (k *Key) Sign(ctx context.Context, input []byte, opts crypto.SignerOpts) ([
 		}
 	case *ecdsa.PublicKey:
 		challenge = fitDigest(input, (pub.Curve.Params().BitSize+7)/8)
+	case ed25519.PublicKey:
+		challenge = input
+	default:
+		return nil, fmt.Errorf("piv: sign with %v: %w", k.algorithm, signer.ErrUnsupported)
 	}
 	sig, err := k.use(ctx, tagChallenge, challenge)
 	if err != nil {
@@ -225,13 +237,19 @@ func (k *Key) Decrypt(ctx context.Context, ciphertext []byte, opts crypto.Decryp
 // ECDH implements [signer.Agreeing], for EC keys: it returns the x coordinate of
 // the shared point.
 func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
-	pub, ok := k.public.(*ecdsa.PublicKey)
-	if !ok {
+	var own *ecdh.PublicKey
+	n := algorithms[k.algorithm].raw
+	switch pub := k.public.(type) {
+	case *ecdsa.PublicKey:
+		var err error
+		if own, err = pub.ECDH(); err != nil {
+			return nil, fmt.Errorf("piv: key agreement: %w", err)
+		}
+		n = (pub.Curve.Params().BitSize + 7) / 8
+	case *ecdh.PublicKey:
+		own = pub
+	default:
 		return nil, fmt.Errorf("piv: key agreement with %v: %w", k.algorithm, signer.ErrUnsupported)
-	}
-	own, err := pub.ECDH()
-	if err != nil {
-		return nil, fmt.Errorf("piv: key agreement: %w", err)
 	}
 	if peer.Curve() != own.Curve() {
 		return nil, fmt.Errorf("piv: key agreement: the peer's key is on %v, the card's on %v", peer.Curve(), own.Curve())
@@ -240,7 +258,7 @@ func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("piv: key agreement with slot %v: %w", k.slot, err)
 	}
-	if n := (pub.Curve.Params().BitSize + 7) / 8; len(secret) != n {
+	if len(secret) != n {
 		clear(secret)
 		return nil, fmt.Errorf("piv: key agreement with slot %v: a secret of %d bytes is not one of %v", k.slot, len(secret), k.algorithm)
 	}
@@ -255,12 +273,14 @@ func (k *Key) use(ctx context.Context, tag tlv.Tag, input []byte) ([]byte, error
 	defer clear(objects)
 	var response []byte
 	err := k.client.withPIN(ctx, k.slot, k.policy, func(tx *iso7816.Channel) error {
-		r, err := tx.GeneralAuthenticate(ctx, byte(k.algorithm), byte(k.slot), objects)
-		if err != nil {
+		return k.client.waitForTouch(ctx, k.slot, k.mayTouch, func() error {
+			r, err := tx.GeneralAuthenticate(ctx, byte(k.algorithm), byte(k.slot), objects)
+			if err != nil {
+				return err
+			}
+			response, err = tlv.Find(r, tagResponse)
 			return err
-		}
-		response, err = tlv.Find(r, tagResponse)
-		return err
+		})
 	})
 	return response, err
 }

@@ -172,7 +172,7 @@ func TestAPlainPIVCard(t *testing.T) {
 		t.Error("the algorithm of the management key: got nil, want an error")
 	}
 	manage(t, c)
-	pub, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmRSA2048)
+	pub, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmRSA2048, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func FuzzHostAgainstAnyCard(f *testing.F) {
 		if k, err := c.Key(ctx, SlotAuthentication); err == nil {
 			k.Sign(ctx, digest[:], crypto.SHA256)
 		}
-		if pub, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmP256); err == nil {
+		if pub, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmP256, nil); err == nil {
 			if _, err := x509.MarshalPKIXPublicKey(pub); err != nil {
 				t.Fatal(err)
 			}

@@ -95,7 +95,7 @@ func manage(t testing.TB, c *Client) {
 func generate(t testing.TB, c *Client, slot Slot, a Algorithm) *Key {
 	t.Helper()
 	manage(t, c)
-	pub, err := c.GenerateKey(ctx, slot, a)
+	pub, err := c.GenerateKey(ctx, slot, a, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

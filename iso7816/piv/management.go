@@ -2,10 +2,8 @@ package piv
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/subtle"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -28,23 +26,33 @@ var ErrAuthenticationLost = errors.New("piv: the management key's authentication
 // YubiKeys can tell. key is not kept and not cleared.
 func (c *Client) AuthenticateManagementKey(ctx context.Context, algorithm Algorithm, key []byte) error {
 	return c.exclusive(ctx, func(tx *iso7816.Channel) error {
-		algorithm := algorithm
-		if algorithm == 0 {
-			m, err := readMetadata(ctx, tx, referenceManagement)
-			if err != nil {
-				return err
-			}
-			if m == nil {
-				return errors.New("piv: the card does not tell the algorithm of its management key; name it")
-			}
-			algorithm = m.algorithm
-		}
-		if err := authenticateManagement(ctx, tx, algorithm, key); err != nil {
-			return err
-		}
-		c.managed.Store(c.app.Epoch())
-		return nil
+		return c.authenticateManagement(ctx, tx, algorithm, key)
 	})
+}
+
+func (c *client) authenticateManagement(ctx context.Context, tx *iso7816.Channel, algorithm Algorithm, key []byte) error {
+	touch := false
+	m, err := readMetadata(ctx, tx, referenceManagement)
+	if err != nil {
+		return err
+	}
+	switch {
+	case m != nil:
+		touch = m.TouchPolicy == TouchPolicyAlways || m.TouchPolicy == TouchPolicyCached
+		if algorithm == 0 {
+			algorithm = m.Algorithm
+		}
+	case algorithm == 0:
+		return errors.New("piv: the card does not tell the algorithm of its management key; name it")
+	}
+	err = c.waitForTouch(ctx, referenceManagement, touch, func() error {
+		return authenticateManagement(ctx, tx, algorithm, key)
+	})
+	if err != nil {
+		return err
+	}
+	c.managed.Store(c.app.Epoch())
+	return nil
 }
 
 func authenticateManagement(ctx context.Context, tx *iso7816.Channel, algorithm Algorithm, key []byte) error {
@@ -85,41 +93,8 @@ func authenticateManagement(ctx context.Context, tx *iso7816.Channel, algorithm 
 	return nil
 }
 
-// GenerateKey generates a key pair in a slot, in place of the one there, and
-// returns the public key. The private key never leaves the card. The management
-// key must have been authenticated, see [Client.AuthenticateManagementKey]. It can
-// take many seconds for RSA.
-func (c *Client) GenerateKey(ctx context.Context, slot Slot, algorithm Algorithm) (crypto.PublicKey, error) {
-	if !slot.Valid() {
-		_, err := slot.object()
-		return nil, err
-	}
-	if !algorithm.asymmetric() {
-		return nil, fmt.Errorf("piv: generate a key of %v: %w", algorithm, errors.ErrUnsupported)
-	}
-	var pub crypto.PublicKey
-	err := c.exclusive(ctx, func(tx *iso7816.Channel) error {
-		r, err := tx.Send(ctx, apdu.Command{
-			Instruction: apdu.InsGenerateAsymmetricKeyOdd,
-			P2:          byte(slot),
-			Data:        tlv.Append(nil, tagGenerate, tlv.Append(nil, tagGenerateAlgo, []byte{byte(algorithm)})),
-			Ne:          apdu.MaxExtendedNe,
-		})
-		if err != nil {
-			return c.managementNeeded("generate a key", err)
-		}
-		template, err := tlv.Find(r, tagPublicKey)
-		if err != nil {
-			return fmt.Errorf("piv: generate a key: answer: %w", err)
-		}
-		pub, err = parsePublicKey(algorithm, template)
-		return err
-	})
-	return pub, err
-}
-
 // managementNeeded says what to do when the security status is not satisfied.
-func (c *Client) managementNeeded(what string, err error) error {
+func (c *client) managementNeeded(what string, err error) error {
 	if errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
 		if epoch := c.managed.Load(); epoch != 0 && epoch != c.app.Epoch() {
 			return fmt.Errorf("piv: %s: %w: %w", what, ErrAuthenticationLost, err)
@@ -129,19 +104,81 @@ func (c *Client) managementNeeded(what string, err error) error {
 	return fmt.Errorf("piv: %s: %w", what, err)
 }
 
-// PutCertificate writes the certificate of a slot, in place of the one there. The
-// management key must have been authenticated.
-func (c *Client) PutCertificate(ctx context.Context, slot Slot, cert *x509.Certificate) error {
-	tag, err := slot.object()
-	if err != nil {
+// SetManagementKey replaces the management key by one of the given algorithm, on cards
+// that have YubiKey's command; the old one must have been authenticated. With touch the
+// card is to be touched whenever the new one is authenticated. key is not kept and not
+// cleared: who loses it can no longer manage the card.
+func (c *Client) SetManagementKey(ctx context.Context, algorithm Algorithm, key []byte, touch bool) error {
+	if _, err := managementCipher(algorithm, key); err != nil {
 		return err
 	}
-	data := iso7816.AppendTagList(nil, tag)
-	data = AppendCertificateObject(data, cert.Raw)
+	data := append([]byte{byte(algorithm), referenceManagement, byte(len(key))}, key...)
+	defer clear(data)
+	p2 := byte(0xFF)
+	if touch {
+		p2 = 0xFE
+	}
 	return c.exclusive(ctx, func(tx *iso7816.Channel) error {
-		if err := tx.PutData(ctx, iso7816.CurrentDF, data); err != nil {
-			return c.managementNeeded("write a certificate", err)
+		_, err := tx.Send(ctx, apdu.Command{Instruction: insSetManagementKey, P1: 0xFF, P2: p2, Data: data})
+		if err != nil {
+			return c.managementNeeded("set the management key", err)
 		}
 		return nil
 	})
+}
+
+// Tags of a management key that only the PIN gives out: in the object for printed
+// information, as YubiKey's tools have it.
+const (
+	tagPrinted             = tlv.Tag(0x5FC109)
+	tagProtectedData       = tlv.Tag(0x88)
+	tagProtectedManagement = tlv.Tag(0x89)
+)
+
+// ErrNotProtected reports a card whose management key is not kept under the PIN.
+var ErrNotProtected = errors.New("piv: the card does not keep its management key under the PIN; give the key to AuthenticateManagementKey")
+
+// AuthenticateProtectedManagementKey is [Client.AuthenticateManagementKey] with the
+// key that the card itself keeps, readable with the PIN: [Client.ProtectManagementKey]
+// and YubiKey's tools put it there. [Options].PIN is asked where the PIN is not verified.
+func (c *Client) AuthenticateProtectedManagementKey(ctx context.Context) error {
+	return c.withPIN(ctx, 0, PINPolicyOnce, func(tx *iso7816.Channel) error {
+		object, err := tx.GetData(ctx, iso7816.CurrentDF, tagPrinted)
+		if errors.Is(err, apdu.StatusFileNotFound) {
+			return ErrNotProtected
+		}
+		if err != nil {
+			return fmt.Errorf("piv: protected management key: %w", err)
+		}
+		defer clear(object)
+		key, err := tlv.Find(object, tagData, tagProtectedData, tagProtectedManagement)
+		if err != nil {
+			return ErrNotProtected
+		}
+		return c.authenticateManagement(ctx, tx, 0, key)
+	})
+}
+
+// ProtectManagementKey gives the card a random management key and stores it on the card
+// itself, where the PIN is needed to read it; nobody else has it. The old key must have
+// been authenticated. What the object for printed information held is lost.
+//
+// The new key is stored first and set then: when it fails between the two, the old key is
+// still the card's.
+func (c *Client) ProtectManagementKey(ctx context.Context, algorithm Algorithm) error {
+	row := algorithms[algorithm]
+	if row.block == nil {
+		return fmt.Errorf("piv: %v is not an algorithm of management keys", algorithm)
+	}
+	key := make([]byte, row.keyLen)
+	defer clear(key)
+	rand.Read(key)
+	object := tlv.AppendFunc(nil, tagData, func(b []byte) []byte {
+		return tlv.AppendFunc(b, tagProtectedData, func(b []byte) []byte { return tlv.Append(b, tagProtectedManagement, key) })
+	})
+	defer clear(object)
+	if err := c.PutObject(ctx, tagPrinted, object); err != nil {
+		return err
+	}
+	return c.SetManagementKey(ctx, algorithm, key, false)
 }

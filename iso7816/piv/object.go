@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
@@ -123,6 +125,12 @@ func appendPublicKey(dst []byte, pub crypto.PublicKey) ([]byte, error) {
 			return dst, fmt.Errorf("piv: public key: %w", err)
 		}
 		return tlv.Append(dst, tagPoint, point), nil
+	case ed25519.PublicKey:
+		return tlv.Append(dst, tagPoint, pub), nil
+	case *ecdh.PublicKey:
+		if pub.Curve() == ecdh.X25519() {
+			return tlv.Append(dst, tagPoint, pub.Bytes()), nil
+		}
 	}
 	return dst, fmt.Errorf("piv: public key of type %T has no form on a card", pub)
 }
@@ -161,6 +169,18 @@ func parsePublicKey(a Algorithm, b []byte) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("piv: public key: %w", err)
 		}
 		return pub, nil
+	case row.raw > 0:
+		point, err := tlv.Find(b, tagPoint)
+		if err != nil {
+			return nil, fmt.Errorf("piv: public key: point: %w", err)
+		}
+		if len(point) != row.raw {
+			return nil, fmt.Errorf("piv: public key: a point of %d bytes is not one of %v", len(point), a)
+		}
+		if a == AlgorithmEd25519 {
+			return ed25519.PublicKey(bytes.Clone(point)), nil
+		}
+		return ecdh.X25519().NewPublicKey(point)
 	}
 	return nil, fmt.Errorf("piv: public key of %v: %w", a, errors.ErrUnsupported)
 }
@@ -169,8 +189,10 @@ func parsePublicKey(a Algorithm, b []byte) (crypto.PublicKey, error) {
 func algorithmOf(pub crypto.PublicKey) (Algorithm, error) {
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		if pub.N.BitLen() == 2048 {
-			return AlgorithmRSA2048, nil
+		for a, row := range algorithms {
+			if row.rsaBits > 0 && pub.N.BitLen() == row.rsaBits {
+				return a, nil
+			}
 		}
 		return 0, fmt.Errorf("piv: RSA key of %d bits: %w", pub.N.BitLen(), errors.ErrUnsupported)
 	case *ecdsa.PublicKey:
@@ -181,6 +203,12 @@ func algorithmOf(pub crypto.PublicKey) (Algorithm, error) {
 			return AlgorithmP384, nil
 		}
 		return 0, fmt.Errorf("piv: EC key on %s: %w", pub.Params().Name, errors.ErrUnsupported)
+	case ed25519.PublicKey:
+		return AlgorithmEd25519, nil
+	case *ecdh.PublicKey:
+		if pub.Curve() == ecdh.X25519() {
+			return AlgorithmX25519, nil
+		}
 	}
 	return 0, fmt.Errorf("piv: key of type %T: %w", pub, errors.ErrUnsupported)
 }

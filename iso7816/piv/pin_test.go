@@ -40,7 +40,7 @@ func TestWrongPINSpendsOneTryAndTellsWhatIsLeft(t *testing.T) {
 	if err := c.VerifyPIN(ctx, wrong); !errors.Is(err, ErrLastTry) || s.tries() != 0 {
 		t.Errorf("the last try: got %v, want ErrLastTry and nothing spent", err)
 	}
-	err := c.VerifyPINLastTry(ctx, wrong)
+	err := c.AllowLastTry().VerifyPIN(ctx, wrong)
 	if e, ok := errors.AsType[*iso7816.VerifyError](err); !ok || e.Remaining != 0 || s.tries() != 1 {
 		t.Errorf("got %v, want a blocked PIN", err)
 	}
@@ -229,7 +229,7 @@ func TestNoPINReachesAnotherApplication(t *testing.T) {
 				t.Fatal(err)
 			}
 			manage(t, c)
-			if _, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmP256); err != nil {
+			if _, err := c.GenerateKey(ctx, SlotAuthentication, AlgorithmP256, nil); err != nil {
 				t.Fatal(err)
 			}
 			k, err := c.Key(ctx, SlotAuthentication)

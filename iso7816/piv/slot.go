@@ -18,15 +18,19 @@ const (
 	SlotCardAuthentication Slot = 0x9E // Card Authentication: doors; no PIN
 	SlotRetired1           Slot = 0x82
 	SlotRetired20          Slot = 0x95
+	SlotAttestation        Slot = 0xF9 // YubiKey: the key that attests where others were made
 )
 
 // Key references that are not slots.
 const (
+	referenceGlobalPIN  = 0x00
 	referencePIN        = 0x80
+	referencePUK        = 0x81
 	referenceManagement = 0x9B
 )
 
-// Valid reports whether s is one of the 24 slots of the standard.
+// Valid reports whether s is one of the 24 slots of the standard, or
+// [SlotAttestation].
 func (s Slot) Valid() bool {
 	_, err := s.object()
 	return err == nil
@@ -44,6 +48,8 @@ func (s Slot) String() string {
 		return "9D (Key Management)"
 	case SlotCardAuthentication:
 		return "9E (Card Authentication)"
+	case SlotAttestation:
+		return "F9 (Attestation)"
 	}
 	if s >= SlotRetired1 && s <= SlotRetired20 {
 		return fmt.Sprintf("%02X (Retired Key Management %d)", byte(s), s-SlotRetired1+1)
@@ -62,11 +68,13 @@ func (s Slot) object() (tlv.Tag, error) {
 		return 0x5FC10B, nil
 	case SlotCardAuthentication:
 		return 0x5FC101, nil
+	case SlotAttestation:
+		return 0x5FFF01, nil
 	}
 	if s >= SlotRetired1 && s <= SlotRetired20 {
 		return 0x5FC10D + tlv.Tag(s-SlotRetired1), nil
 	}
-	return 0, fmt.Errorf("piv: %02X is not a slot; they are 9A, 9C, 9D, 9E and 82 to 95", byte(s))
+	return 0, fmt.Errorf("piv: %02X is not a slot; they are 9A, 9C, 9D, 9E, 82 to 95 and F9", byte(s))
 }
 
 // A PINPolicy says when a key needs the PIN. The values are YubiKey's.
@@ -80,12 +88,42 @@ const (
 	PINPolicyAlways  PINPolicy = 3 // directly before each use
 )
 
+// String returns "default", "never", "once" or "always".
+func (p PINPolicy) String() string {
+	return word(byte(p), "default", "never", "once", "always")
+}
+
+// A TouchPolicy says when a key needs a touch of the card, by which a YubiKey knows
+// that somebody is there. The values are YubiKey's.
+type TouchPolicy byte
+
+// The touch policies.
+const (
+	TouchPolicyDefault TouchPolicy = 0 // never
+	TouchPolicyNever   TouchPolicy = 1
+	TouchPolicyAlways  TouchPolicy = 2 // for each use
+	TouchPolicyCached  TouchPolicy = 3 // unless there was one in the last 15 seconds
+)
+
+// String returns "default", "never", "always" or "cached".
+func (p TouchPolicy) String() string {
+	return word(byte(p), "default", "never", "always", "cached")
+}
+
+// word returns the word of a small number, or the number.
+func word(n byte, words ...string) string {
+	if int(n) < len(words) {
+		return words[n]
+	}
+	return fmt.Sprint(n)
+}
+
 // pinPolicy returns what the standard says of the slot (SP 800-73-5 part 1).
 func (s Slot) pinPolicy() PINPolicy {
 	switch s {
 	case SlotSignature:
 		return PINPolicyAlways
-	case SlotCardAuthentication:
+	case SlotCardAuthentication, SlotAttestation:
 		return PINPolicyNever
 	}
 	return PINPolicyOnce

@@ -10,7 +10,6 @@ import (
 	"maps"
 
 	"github.com/cardoki/cardoki/iso7816/card"
-	"github.com/cardoki/cardoki/iso7816/tlv"
 )
 
 // state is what the application keeps when power goes.
@@ -18,6 +17,8 @@ type state struct {
 	Format     string            `json:"format"`
 	Serial     uint32            `json:"serial"`
 	PIN        card.Reference    `json:"pin"`
+	PUK        card.Reference    `json:"puk"`
+	GlobalPIN  *card.Reference   `json:"globalPIN,omitempty"` // nil: the card has none
 	Management managementKey     `json:"management"`
 	Keys       map[Slot]*key     `json:"keys"`
 	Objects    map[string][]byte `json:"objects"` // by tag in hexadecimal; values with their tag 53
@@ -25,20 +26,50 @@ type state struct {
 
 type managementKey struct {
 	Algorithm Algorithm   `json:"algorithm"`
+	Touch     TouchPolicy `json:"touch,omitempty"`
 	Key       card.Secret `json:"key"`
 }
 
 // A key is a private key. It is never modified once it is in a state.
 type key struct {
-	Algorithm Algorithm   `json:"algorithm"`
-	PINPolicy PINPolicy   `json:"pinPolicy"`
-	PKCS8     card.Secret `json:"pkcs8"`
+	Algorithm   Algorithm   `json:"algorithm"`
+	PINPolicy   PINPolicy   `json:"pinPolicy"`
+	TouchPolicy TouchPolicy `json:"touchPolicy,omitempty"`
+	Imported    bool        `json:"imported,omitempty"` // not generated on the card
+	PKCS8       card.Secret `json:"pkcs8"`
 
-	private crypto.Signer // parsed PKCS8
+	private privateKey // parsed PKCS8
+}
+
+// A privateKey is an *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey or
+// *ecdh.PrivateKey.
+type privateKey interface{ Public() crypto.PublicKey }
+
+// newKey returns the key that holds private.
+func newKey(a Algorithm, private privateKey) (*key, error) {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return &key{Algorithm: a, PKCS8: pkcs8, private: private}, nil
+}
+
+// parse sets private from PKCS8 and checks it.
+func (k *key) parse() error {
+	parsed, err := x509.ParsePKCS8PrivateKey(k.PKCS8)
+	private, ok := parsed.(privateKey)
+	if err != nil || !ok {
+		return errors.New("it has the wrong form")
+	}
+	if a, err := algorithmOf(private.Public()); err != nil || a != k.Algorithm {
+		return fmt.Errorf("it is not one of %v", k.Algorithm)
+	}
+	k.private = private
+	return nil
 }
 
 // stateFormat names what the store holds.
-const stateFormat = "cardoki PIV 1"
+const stateFormat = "cardoki PIV 2"
 
 // stateName is the name of the state in the store.
 const stateName = "state"
@@ -57,8 +88,10 @@ func loadState(store card.Store) (*state, error) {
 	if err := json.Unmarshal(b, s); err != nil || s.Format != stateFormat {
 		return nil, fmt.Errorf("piv: load state: not of format %q", stateFormat)
 	}
-	if len(s.PIN.Value) != pinSize || !s.PIN.Valid() {
-		return nil, errors.New("piv: load state: PIN or its counter has the wrong form")
+	for name, r := range map[string]*card.Reference{"PIN": &s.PIN, "PUK": &s.PUK, "global PIN": s.GlobalPIN} {
+		if r != nil && (len(r.Value) != pinSize || !r.Valid()) {
+			return nil, fmt.Errorf("piv: load state: %s or its counter has the wrong form", name)
+		}
 	}
 	if _, err := managementCipher(s.Management.Algorithm, s.Management.Key); err != nil {
 		return nil, fmt.Errorf("piv: load state: %w", err)
@@ -67,15 +100,9 @@ func loadState(store card.Store) (*state, error) {
 		if !slot.Valid() || k == nil || !k.Algorithm.asymmetric() {
 			return nil, fmt.Errorf("piv: load state: key in slot %v has the wrong form", slot)
 		}
-		parsed, err := x509.ParsePKCS8PrivateKey(k.PKCS8)
-		private, ok := parsed.(crypto.Signer)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("piv: load state: key in slot %v has the wrong form", slot)
+		if err := k.parse(); err != nil {
+			return nil, fmt.Errorf("piv: load state: key in slot %v: %w", slot, err)
 		}
-		if a, err := algorithmOf(private.Public()); err != nil || a != k.Algorithm {
-			return nil, fmt.Errorf("piv: load state: key in slot %v is not one of %v", slot, k.Algorithm)
-		}
-		k.private = private
 	}
 	if s.Keys == nil {
 		s.Keys = map[Slot]*key{}
@@ -100,42 +127,9 @@ func (s *state) clone() *state {
 	c := *s
 	c.Keys = maps.Clone(s.Keys)
 	c.Objects = maps.Clone(s.Objects)
+	if s.GlobalPIN != nil {
+		g := *s.GlobalPIN
+		c.GlobalPIN = &g
+	}
 	return &c
-}
-
-// chuid returns a Card Holder Unique Identifier with the given GUID. The FASC-N is
-// the one for cards that no federal agency issued: agency code 9999 and so on
-// (SP 800-73-5 part 1).
-func chuid(guid []byte) []byte {
-	return tlv.AppendFunc(nil, tagData, func(b []byte) []byte {
-		b = tlv.Append(b, 0x30, nonFederalFASCN)
-		b = tlv.Append(b, tagGUID, guid)
-		b = tlv.Append(b, 0x35, []byte("20991231")) // expiration date
-		b = tlv.Append(b, 0x3E, nil)                // issuer's signature
-		return tlv.Append(b, tagErrorDetection, nil)
-	})
-}
-
-// nonFederalFASCN is 9999-9999-999999-0-1-0000000000300001, as cards from no agency
-// carry it.
-var nonFederalFASCN = []byte{
-	0xD4, 0xE7, 0x39, 0xDA, 0x73, 0x9C, 0xED, 0x39, 0xCE, 0x73, 0x9D, 0x83, 0x68,
-	0x58, 0x21, 0x08, 0x42, 0x10, 0x84, 0x21, 0xC8, 0x42, 0x10, 0xC3, 0xEB,
-}
-
-// ccc returns a Card Capability Container that promises nothing beyond PIV.
-func ccc(id []byte) []byte {
-	identifier := append([]byte{0xA0, 0x00, 0x00, 0x01, 0x16, 0xFF, 0x02}, id[:14]...)
-	return tlv.AppendFunc(nil, tagData, func(b []byte) []byte {
-		b = tlv.Append(b, 0xF0, identifier)
-		b = tlv.Append(b, 0xF1, []byte{0x21})
-		b = tlv.Append(b, 0xF2, []byte{0x21})
-		b = tlv.Append(b, 0xF3, nil)
-		b = tlv.Append(b, 0xF4, []byte{0x00})
-		b = tlv.Append(b, 0xF5, []byte{0x10})
-		for tag := tlv.Tag(0xF6); tag <= 0xFD; tag++ {
-			b = tlv.Append(b, tag, nil)
-		}
-		return tlv.Append(b, tagErrorDetection, nil)
-	})
 }

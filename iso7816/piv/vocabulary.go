@@ -23,8 +23,15 @@ func Vocabulary() *apdu.Vocabulary {
 	return &apdu.Vocabulary{
 		Applications: map[string]string{string(AID.AppendTo(nil)): "PIV"},
 		Instructions: map[apdu.Class]map[apdu.Instruction]string{0x00: {
-			insGetMetadata: "GET METADATA",
-			insGetSerial:   "GET SERIAL",
+			insMoveKey:          "MOVE KEY",
+			insGetMetadata:      "GET METADATA",
+			insGetSerial:        "GET SERIAL",
+			insAttest:           "ATTEST",
+			insSetTries:         "SET PIN RETRIES",
+			insReset:            "RESET",
+			insGetVersion:       "GET VERSION",
+			insImportKey:        "IMPORT ASYMMETRIC KEY",
+			insSetManagementKey: "SET MANAGEMENT KEY",
 		}},
 		Objects:    objects,
 		Parameters: parametersInWords,
@@ -43,8 +50,15 @@ func parametersInWords(c *apdu.Command) string {
 }
 
 func referenceInWords(p2 byte) string {
-	if p2 == referenceManagement {
+	switch p2 {
+	case referenceManagement:
 		return "management key"
+	case referencePIN:
+		return "PIN"
+	case referenceGlobalPIN:
+		return "global PIN"
+	case referencePUK:
+		return "PUK"
 	}
 	return fmt.Sprintf("slot %02X", p2)
 }
