@@ -270,7 +270,7 @@ The card itself answers what stands under "card"; under "PIV" stands what its PI
 |---|---|---|---|---|
 `)
 	host := hostSupport(t)
-	pivCard := newApplication()
+	pivCard := piv.NewApplication(&piv.ApplicationOptions{StandardOnly: true})
 	for i := range 256 {
 		ins := apdu.Instruction(i)
 		if strings.HasPrefix(ins.String(), "INS ") {

@@ -90,7 +90,12 @@ type Env struct {
 type ResponseWriter struct {
 	buf      []byte
 	overflow bool
+	unasked  bool
 }
+
+// Unasked lets the first 256 bytes go out although the command has no Le, which the
+// standard answers with 61XX: some cards do so, and some programs need it.
+func (w *ResponseWriter) Unasked() { w.unasked = true }
 
 // Write appends p to the data field. It never returns an error.
 func (w *ResponseWriter) Write(p []byte) (int, error) {

@@ -95,7 +95,11 @@ func (c *Card) serve(ctx context.Context, b []byte) ([]byte, apdu.Status) {
 		return nil, apdu.StatusNoPreciseDiagnosis
 	}
 	c.rest = remainder{data: c.w.buf, status: sw, channel: number}
-	return c.respond(cmd.Ne)
+	ne := cmd.Ne
+	if ne == 0 && c.w.unasked {
+		ne = apdu.MaxShortNe
+	}
+	return c.respond(ne)
 }
 
 // logical answers a whole command by writing to c.w. It takes secure messaging

@@ -31,9 +31,10 @@ type ApplicationOptions struct {
 	// PreferGlobalPIN tells host programs to ask for the global PIN first.
 	PreferGlobalPIN bool
 	// ManagementKey has the length of ManagementAlgorithm. Nil means the bytes
-	// 01 to 08 three times, and ManagementAlgorithm must then be 0.
+	// 01 to 08 three times, and ManagementAlgorithm must then have 24 bytes or be 0.
 	ManagementKey []byte
-	// ManagementAlgorithm is the algorithm of ManagementKey. 0 means AES-192.
+	// ManagementAlgorithm is the algorithm of ManagementKey. 0 means AES-192, or triple
+	// DES for a Version before 5.7, as with YubiKeys.
 	ManagementAlgorithm Algorithm
 	// Serial is the serial number. 0 means a random one.
 	Serial uint32
@@ -86,14 +87,17 @@ func NewApplication(opts *ApplicationOptions) *Application {
 	if o.PUK == nil {
 		o.PUK = []byte(defaultPUK)
 	}
-	if o.ManagementKey == nil && o.ManagementAlgorithm == 0 {
+	if o.ManagementKey == nil {
 		o.ManagementKey = []byte(defaultManagementKey)
-	}
-	if o.ManagementAlgorithm == 0 {
-		o.ManagementAlgorithm = AlgorithmAES192
 	}
 	if o.Version == (Version{}) {
 		o.Version = Version{5, 7, 2}
+	}
+	if o.ManagementAlgorithm == 0 {
+		o.ManagementAlgorithm = AlgorithmAES192
+		if o.Version.Less(Version{5, 7, 0}) {
+			o.ManagementAlgorithm = AlgorithmTDESLegacy
+		}
 	}
 	if _, err := managementCipher(o.ManagementAlgorithm, o.ManagementKey); err != nil {
 		panic(err.Error())

@@ -31,6 +31,7 @@ func (s *session) Select(w *card.ResponseWriter) apdu.Status { return s.Reselect
 // Reselect implements [card.Reselecter]: selecting the PIV application when it is
 // selected leaves the security status as it is (SP 800-73-5 part 2).
 func (s *session) Reselect(w *card.ResponseWriter) apdu.Status {
+	s.asYubiKey(w)
 	const rid = 5
 	aid := AID.AppendTo(nil)
 	w.Write(tlv.AppendFunc(nil, 0x61, func(b []byte) []byte {
@@ -38,6 +39,14 @@ func (s *session) Reselect(w *card.ResponseWriter) apdu.Status {
 		return tlv.AppendFunc(b, 0x79, func(b []byte) []byte { return tlv.Append(b, tagAID, aid[:rid]) })
 	}))
 	return apdu.StatusOK
+}
+
+// asYubiKey lets data go out unasked, as YubiKeys do: yubico-piv-tool 2.2.0 sends SELECT
+// without Le and takes 61XX for a refusal.
+func (s *session) asYubiKey(w *card.ResponseWriter) {
+	if !s.app.opts.StandardOnly {
+		w.Unasked()
+	}
 }
 
 // Close implements [card.Session].
@@ -51,6 +60,7 @@ func (s *session) ServeAPDU(ctx context.Context, w *card.ResponseWriter, c *apdu
 	if c.Class != 0x00 {
 		return apdu.StatusClassNotSupported
 	}
+	s.asYubiKey(w)
 	fresh := s.pinFresh
 	s.pinFresh = false
 	switch c.Instruction {
