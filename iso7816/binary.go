@@ -72,8 +72,10 @@ func appendOffset(dst []byte, offset int) []byte {
 
 // ReadFile reads the current EF from its beginning: size bytes, or to its end when
 // size is -1. The end is where the card says so (6282, 6B00 or 6A86 at an offset, or
-// no more data). progress, if not nil, is called after each command with the bytes
-// read and the size; it gets -1 when that is not known. No more than 16 MiB are read.
+// no more data). A card that refuses the first command (6700, 6282 without data) is
+// asked for fewer bytes at a time. progress, if not nil, is called after each command
+// with the bytes read and the size; it gets -1 when that is not known. No more than
+// 16 MiB are read, and no more than 65,536 commands sent.
 //
 // On an error what was read so far is returned with it.
 func (ch *Channel) ReadFile(ctx context.Context, size int, progress func(done, size int)) ([]byte, error) {
@@ -81,24 +83,32 @@ func (ch *Channel) ReadFile(ctx context.Context, size int, progress func(done, s
 	if size > maxFile {
 		return nil, &apdu.LengthError{Field: "file", Value: size, Max: maxFile}
 	}
+	return ch.read(ctx, size, maxFile, progress)
+}
+
+// read is ReadFile of limit bytes at most, by as many commands of 256 bytes, or 64.
+func (ch *Channel) read(ctx context.Context, size, limit int, progress func(done, size int)) ([]byte, error) {
+	want, maxCommands := limit, max(64, limit/apdu.MaxShortNe)
+	if size >= 0 {
+		want = size
+	}
+	chunk, err := ch.chunk(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var file []byte
-	chunk := ch.chunk()
-	for size < 0 || len(file) < size {
-		n := chunk
-		if size >= 0 {
-			n = min(n, size-len(file))
+	for commands := 0; len(file) < want; commands++ {
+		if commands == maxCommands {
+			return file, fmt.Errorf("iso7816: READ BINARY: the card gave %d bytes in %d commands, too few at a time", len(file), commands)
 		}
-		if len(file)+n > maxFile {
-			n = maxFile - len(file)
-		}
-		if n == 0 {
-			break
-		}
+		n := min(chunk, want-len(file))
 		data, err := ch.ReadBinary(ctx, len(file), n)
-		if len(data) > n {
-			data = data[:n] // some cards give more than was asked for
+		if less := fewer(n); len(file) == 0 && len(data) == 0 && less > 0 && (errors.Is(err, apdu.StatusWrongLength) || errors.Is(err, apdu.StatusEndOfFile)) {
+			chunk = less
+			continue
 		}
-		file = append(file, data...)
+		// What is more than was asked for follows in the file.
+		file = append(file, data[:min(len(data), want-len(file))]...)
 		atEnd := errors.Is(err, apdu.StatusEndOfFile) ||
 			size < 0 && len(data) == 0 && (errors.Is(err, apdu.StatusWrongP1P2) || errors.Is(err, apdu.StatusIncorrectP1P2))
 		if err != nil && !atEnd {
@@ -118,11 +128,29 @@ func (ch *Channel) ReadFile(ctx context.Context, size int, progress func(done, s
 }
 
 // chunk returns how many bytes one READ BINARY asks for.
-func (ch *Channel) chunk() int {
-	if ch.extended && ch.limits.MaxResponse > apdu.MaxShortNe+2 {
-		return min(ch.limits.MaxResponse-2, 4096) // longer gains little and makes a failure dear
+func (ch *Channel) chunk(ctx context.Context) (int, error) {
+	if err := ch.acquire(ctx); err != nil {
+		return 0, err
 	}
-	return apdu.MaxShortNe
+	defer ch.release()
+	// More than 4,096 bytes gain little and make a failure dear.
+	if l := ch.known(); ch.extended && l.MaxResponse > apdu.MaxShortNe+2 {
+		return min(l.MaxResponse-2, 4096), nil
+	}
+	return ch.shortNe(), nil
+}
+
+// fewer returns for how many bytes a card is asked that did not give n, or 0 when
+// there is no sense in it. A Ukrainian passport gives 192 bytes at most (gmrtd/gmrtd
+// #410), a Spanish identity card answers a longer READ BINARY with 6282 and no data
+// (AndyQ/NFCPassportReader #91).
+func fewer(n int) int {
+	for _, less := range [...]int{256, 192, 128} {
+		if less < n {
+			return less
+		}
+	}
+	return 0
 }
 
 // UpdateBinary writes data over the current EF from offset on (ISO/IEC 7816-4:2013),

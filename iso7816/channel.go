@@ -15,7 +15,7 @@ type LengthForm int
 // The length forms.
 const (
 	// LengthAuto uses extended length fields where the data needs them and the
-	// card announces them in its ATR and the protocol has them, else short
+	// card announces them in its ATR or EF.ATR/INFO and the protocol has them, else short
 	// commands, linked by command chaining.
 	LengthAuto LengthForm = iota
 	// LengthShort uses short commands, linked by command chaining.
@@ -30,6 +30,11 @@ const (
 type Options struct {
 	// Length says which length fields may be used.
 	Length LengthForm
+	// Limits replaces, in each field that is not zero, what the transport tells of
+	// itself and [Channel.ReadATRInfo] finds out of the card. Longer commands are
+	// chained, longer responses fetched in parts. ProtocolT0 rules extended length
+	// fields out.
+	Limits apdu.Limits
 	// MaxResponse is the longest response data, in bytes, that is collected for
 	// one command. 0 means 65,536.
 	MaxResponse int

@@ -171,14 +171,14 @@ func TestExchange(t *testing.T) {
 		}, {
 			name:   "what the transport can't carry is chained",
 			atr:    atrYubiKey,
-			limits: apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 264},
+			limits: apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 262},
 			cmd:    apdu.Command{Instruction: 0xDB, Data: fill(256)},
 			pairs:  []string{"10DB0000FF" + data255, "9000", "00DB000001FF", "9000"},
 			want:   "9000",
 		}, {
 			name:   "what just fits the transport is not chained",
 			atr:    atrYubiKey,
-			limits: apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 265},
+			limits: apdu.Limits{Protocol: apdu.ProtocolT1, MaxCommand: 263},
 			cmd:    apdu.Command{Instruction: 0xDB, Data: fill(256)},
 			pairs:  []string{"00DB0000000100" + hexOf(fill(256)), "9000"},
 			want:   "9000",

@@ -14,6 +14,27 @@
 //
 // Applications have packages of their own above this one, such as iso7816/piv.
 //
+// # What is here
+//
+// Commands, each a method of Channel named as in the standard: SELECT and what it
+// returns ([FCI]); files ([Channel.ReadFile], [Channel.UpdateBinary],
+// [Channel.Records]); data objects ([Channel.GetData], [Channel.PutData]); PINs
+// ([Channel.Verify], [Channel.ChangeReferenceData] and their kin); authentication and
+// security operations ([Channel.GeneralAuthenticate], [Channel.PerformSecurityOperation]);
+// logical channels ([Channel.OpenChannel]).
+//
+// What a card says of itself: [ParseATR] with its timing values and historical bytes,
+// contactless cards' ATRs, EF.ATR/INFO ([Channel.ReadATRInfo]).
+//
+// # Sharing a card
+//
+// Other programs may use the card between two commands, and select their own
+// application. What belongs together goes into [Channel.Exclusive]; an [Application]
+// begins each such group by proving that it is selected still.
+//
+// A [Profile] is for applications whose status words, GET RESPONSE or classes differ
+// from the standard's.
+//
 // # Statuses and errors
 //
 // [Channel.Exchange] returns the data and the status, whatever it is.

@@ -2,14 +2,17 @@ package iso7816
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cardoki/cardoki/apdu"
 )
 
 // Exchange sends a command and returns the response, whatever its status. The
-// response may have come in pieces (61XX); its status is the last one. A command
-// answered with 6CXX was sent again with the Ne the card asked for, once.
+// response may have come in pieces (61XX); its status is the last one. A command that
+// the card says it has not executed is sent again, once for each reason: with the Ne it
+// asks for (6CXX without data), in another form (6700, 6884, 6D00, 6E00), and after a
+// chain that another program left open (6883). docs/quirks.md has the whole list.
 //
 // The logical channel number and, under secure messaging, the protection are
 // added to c. An error means that no response was obtained, see [apdu.Transmitter].
@@ -26,6 +29,11 @@ func (ch *Channel) AppendExchange(ctx context.Context, dst []byte, c apdu.Comman
 		return dst, 0, err
 	}
 	defer ch.release()
+	return ch.exchange(ctx, dst, c)
+}
+
+// exchange is AppendExchange under the card's lock.
+func (ch *Channel) exchange(ctx context.Context, dst []byte, c apdu.Command) ([]byte, apdu.Status, error) {
 	if err := ch.usable(); err != nil {
 		return dst, 0, err
 	}
@@ -49,7 +57,11 @@ func (ch *Channel) Send(ctx context.Context, c apdu.Command) ([]byte, error) {
 // not allocate when dst has room for the data and two bytes more. c.Data must not
 // lie in the free part of dst.
 func (ch *Channel) AppendSend(ctx context.Context, dst []byte, c apdu.Command) ([]byte, error) {
-	data, sw, err := ch.AppendExchange(ctx, dst, c)
+	if err := ch.acquire(ctx); err != nil {
+		return dst, err
+	}
+	defer ch.release()
+	data, sw, err := ch.exchange(ctx, dst, c)
 	if err != nil {
 		return dst, err
 	}
@@ -81,7 +93,7 @@ func (ch *Channel) protected(ctx context.Context, dst []byte, c apdu.Command) ([
 			ch.smOver = fmt.Errorf("%w: %v: %w", ErrSecureMessaging, c.Instruction, err)
 			return dst, 0, ch.smOver
 		}
-		if ne := r.Status.ExactNe(); ne != 0 && !repeated {
+		if ne := r.Status.ExactNe(); ne != 0 && len(r.Data) == 0 && !repeated {
 			c.Ne = ne
 			continue
 		}
@@ -103,7 +115,7 @@ func (ch *Channel) send(ctx context.Context, dst []byte, c *apdu.Command) ([]byt
 	if err != nil {
 		return dst, 0, err
 	}
-	if swAgain == apdu.StatusWrongLength || swAgain == apdu.StatusChainingNotSupported {
+	if refusesForm(swAgain) {
 		return out, sw, nil // the form was not what the card minded
 	}
 	ch.extended = other.lastExt // from now on
@@ -113,70 +125,107 @@ func (ch *Channel) send(ctx context.Context, dst []byte, c *apdu.Command) ([]byt
 // sendAs exchanges a command in the given form, and puts the response together.
 func (ch *Channel) sendAs(ctx context.Context, dst []byte, c *apdu.Command, p plan) ([]byte, apdu.Status, error) {
 	start := len(dst)
+	if p.chain && !c.Class.Interindustry() {
+		return dst, 0, fmt.Errorf("iso7816: %v: there is no command chaining in proprietary %v, and extended length is not known to be there: %w: %w",
+			c.Instruction, c.Class, apdu.ErrNotSent, &apdu.LengthError{Field: "Nc", Value: len(c.Data), Max: p.linkNc})
+	}
 	if err := ch.breakChain(ctx); err != nil {
 		return dst, 0, err
 	}
 	link := *c
 	link.Extended = p.lastExt
 	link.Ne = min(c.Ne, p.maxNe)
+	out, sw := dst, apdu.StatusOK
+	var err error
 	if p.chain {
-		sw, err := ch.links(ctx, &link)
+		out, sw, err = ch.links(ctx, out, &link, p.linkNc)
 		if err != nil || !sw.OK() {
-			return dst, sw, err
+			return ch.bounded(dst, out, sw, err)
 		}
 	}
-	out, sw, err := ch.repeat(ctx, dst, &link)
+	out, sw, err = ch.repeat(ctx, out, &link)
+	if sw == apdu.StatusLastCommandExpected && !p.chain && len(out) == start {
+		// A chain, or the rest of a response, that another program left behind.
+		// OpenFIPS201 drops it with this answer.
+		out, sw, err = ch.repeat(ctx, out, &link)
+	}
 	if err != nil {
 		return dst, 0, err
 	}
 	ch.chainCut = false
+	basic := false // GET RESPONSE goes in class 00
 	for n := 0; ; n++ {
 		ne := ch.profile.more(sw)
-		if ne == 0 {
+		if ne == 0 || len(out)-start > ch.opts.MaxResponse {
 			break
 		}
 		if n == ch.opts.MaxGetResponse {
 			return dst, 0, &BoundError{Bound: "MaxGetResponse", Value: n}
 		}
-		get := ch.profile.getResponse(c, ne)
+		get := ch.profile.getResponse(c, min(ne, ch.shortNe()))
+		if basic {
+			get.Class = ch.basicClass()
+		}
 		out, sw, err = ch.repeat(ctx, out, &get)
+		if err == nil && n == 0 && (sw == apdu.StatusInstructionNotSupported || sw == apdu.StatusClassNotSupported) && ch.profile.byStandard(&get) {
+			// Some cards have GET RESPONSE in class 00 alone.
+			get.Class, basic = ch.basicClass(), true
+			var again apdu.Status
+			if out, again, err = ch.repeat(ctx, out, &get); again != apdu.StatusInstructionNotSupported && again != apdu.StatusClassNotSupported {
+				sw = again
+			}
+		}
 		if err != nil {
 			return dst, 0, err
 		}
-		if len(out)-start > ch.opts.MaxResponse {
-			break
-		}
 	}
-	if len(out)-start > ch.opts.MaxResponse {
-		return dst, 0, &BoundError{Bound: "MaxResponse", Value: ch.opts.MaxResponse}
+	return ch.bounded(dst, out, sw, nil)
+}
+
+// bounded returns what came of a command, unless that is more than Options allows.
+func (ch *Channel) bounded(dst, out []byte, sw apdu.Status, err error) ([]byte, apdu.Status, error) {
+	if err == nil && len(out)-len(dst) > ch.opts.MaxResponse {
+		err = &BoundError{Bound: "MaxResponse", Value: ch.opts.MaxResponse}
+	}
+	if err != nil {
+		return dst, 0, err
 	}
 	return out, sw, nil
 }
 
+// basicClass returns the interindustry class of the channel, without flags.
+func (ch *Channel) basicClass() apdu.Class { return apdu.Class(0).WithChannel(ch.number) }
+
 // links sends all of c but the last command of its chain, which is left in c
-// (ISO/IEC 7816-4:2013). A status other than 9000 ends the chain.
-func (s *shared) links(ctx context.Context, c *apdu.Command) (apdu.Status, error) {
+// (ISO/IEC 7816-4:2013), each with nc bytes. A status other than 9000 ends the chain;
+// the data that came with it is appended to dst. A link that is answered with 9000 and
+// data was taken for a whole command: that is an error.
+func (ch *Channel) links(ctx context.Context, dst []byte, c *apdu.Command, nc int) ([]byte, apdu.Status, error) {
 	data := c.Data
 	link := apdu.Command{Class: c.Class.WithChained(true), Instruction: c.Instruction, P1: c.P1, P2: c.P2}
-	for len(data) > apdu.MaxShortNc {
-		link.Data, data = data[:apdu.MaxShortNc], data[apdu.MaxShortNc:]
-		s.openChain, s.chainCut = link.Class.WithChained(false).WithSecureMessaging(apdu.SMNone), true
-		raw, err := s.transmit(ctx, s.plain[:0], &link)
+	for first, repeated := true, false; len(data) > nc; first = false {
+		link.Data = data[:nc]
+		ch.openChain, ch.chainCut = link.Class.WithChained(false).WithSecureMessaging(apdu.SMNone), true
+		answer, sw, err := ch.once(ctx, ch.plain[:0], &link)
 		if err != nil {
-			return 0, err
+			return dst, 0, err
 		}
-		s.plain = raw[:0]
-		r, err := apdu.ParseResponse(raw)
-		if err != nil {
-			return 0, err
+		ch.plain = answer[:0]
+		switch {
+		case sw == apdu.StatusLastCommandExpected && first && !repeated && len(answer) == 0:
+			repeated = true // see sendAs
+			continue
+		case sw.OK() && len(answer) > 0:
+			return dst, 0, fmt.Errorf("iso7816: %v: the card answered a link of its chain with %d bytes of data and may have taken it for the whole command: command chaining: %w",
+				c.Instruction, len(answer), errors.ErrUnsupported)
+		case !sw.OK():
+			ch.chainCut = false // the card gave it up
+			return append(dst, answer...), sw, nil
 		}
-		if !r.Status.OK() {
-			s.chainCut = false // the card gave it up
-			return r.Status, nil
-		}
+		data = data[nc:]
 	}
 	c.Data = data
-	return apdu.StatusOK, nil
+	return dst, apdu.StatusOK, nil
 }
 
 // breakChain ends a chain that a failure of the transport cut, by a command that does
@@ -185,7 +234,7 @@ func (s *shared) breakChain(ctx context.Context) error {
 	if !s.chainCut {
 		return nil
 	}
-	raw, err := s.transmit(ctx, s.plain[:0], &apdu.Command{Class: s.openChain, Instruction: apdu.InsGetResponse, Ne: apdu.MaxShortNe})
+	raw, err := s.transmit(ctx, s.plain[:0], &apdu.Command{Class: s.openChain, Instruction: apdu.InsGetResponse, Ne: s.shortNe()})
 	if err != nil {
 		return err
 	}
@@ -194,16 +243,16 @@ func (s *shared) breakChain(ctx context.Context) error {
 	return nil
 }
 
-// repeat transmits c, and once more with another Ne when the card answers 6CXX.
-// It appends the response data to dst.
+// repeat transmits c, and once more with another Ne when the card answers 6CXX
+// without data. It appends the response data to dst.
 func (s *shared) repeat(ctx context.Context, dst []byte, c *apdu.Command) ([]byte, apdu.Status, error) {
 	out, sw, err := s.once(ctx, dst, c)
 	ne := sw.ExactNe()
-	if err != nil || ne == 0 {
+	if err != nil || ne == 0 || len(out) > len(dst) {
 		return out, sw, err
 	}
 	again := *c
-	again.Ne, again.Extended = ne, c.Extended && len(c.Data) > apdu.MaxShortNc
+	again.Ne, again.Extended = min(ne, s.shortNe()), c.Extended && len(c.Data) > apdu.MaxShortNc
 	return s.once(ctx, dst, &again)
 }
 

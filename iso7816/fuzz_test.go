@@ -25,7 +25,7 @@ func FuzzChannelAgainstAnyCard(f *testing.F) {
 		if err == nil && (len(got)-len(dst) > 1000 || sw.More() > 0 && nc <= 255) {
 			t.Fatalf("got %d bytes and %v", len(got)-len(dst), sw)
 		}
-		if limit := int(nc)/255 + 2*22; card.n > limit {
+		if limit := exchangesOf(int(nc), ch.opts); card.n > limit {
 			t.Fatalf("%d exchanges, want at most %d", card.n, limit)
 		}
 	})

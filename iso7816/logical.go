@@ -22,9 +22,17 @@ func (ch *Channel) OpenChannel(ctx context.Context) (*Channel, error) {
 	if ch.opts.OwnedChannel {
 		return nil, fmt.Errorf("iso7816: open a logical channel: %w: the transport owns its channel", errors.ErrUnsupported)
 	}
-	data, err := ch.Send(ctx, apdu.Command{Instruction: apdu.InsManageChannel, Ne: 1})
+	if err := ch.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer ch.release()
+	c := apdu.Command{Instruction: apdu.InsManageChannel, Ne: 1}
+	data, sw, err := ch.exchange(ctx, nil, c)
 	if err != nil {
 		return nil, err
+	}
+	if !ch.profile.success(sw) {
+		return nil, commandError(&c, sw)
 	}
 	if len(data) != 1 || data[0] == 0 || data[0] > apdu.MaxChannel {
 		return nil, errors.New("iso7816: open a logical channel: the card assigned no number in 1..19")

@@ -16,7 +16,7 @@ type Profile struct {
 	More func(sw apdu.Status) int
 	// GetResponse returns the command that fetches n announced bytes of the answer
 	// to c. Nil: GET RESPONSE in the class of c, without chaining and secure
-	// messaging.
+	// messaging; where a card refuses that in a proprietary class, in class 00.
 	GetResponse func(c apdu.Command, n int) apdu.Command
 	// SetChannel returns a proprietary class with the logical channel number n. Nil:
 	// the class as it is.
@@ -46,6 +46,12 @@ func (p *Profile) getResponse(c *apdu.Command, n int) apdu.Command {
 		}
 	}
 	return p.GetResponse(*c, n)
+}
+
+// byStandard reports whether get is GET RESPONSE as the standard has it, in a
+// proprietary class.
+func (p *Profile) byStandard(get *apdu.Command) bool {
+	return (p == nil || p.GetResponse == nil) && get.Class.Proprietary()
 }
 
 func (p *Profile) setChannel(class apdu.Class, n int) apdu.Class {

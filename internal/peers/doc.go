@@ -1,5 +1,6 @@
-// Package peers measures cardoki beside other libraries, in one run, over the same
-// pcscd and the same card in software. It needs cgo and libpcsclite-dev.
+// Package peers measures cardoki beside other libraries, in one run: commands and
+// responses, data objects, and round trips over the same pcscd to the same card in
+// software. It needs cgo and libpcsclite-dev.
 //
 //	go test -bench . -count 5
 package peers

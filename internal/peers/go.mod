@@ -7,6 +7,12 @@ go 1.26.0
 replace github.com/cardoki/cardoki => ../..
 
 require (
+	cunicu.li/go-iso7816 v0.8.6 // codec and TLV
 	github.com/cardoki/cardoki v0.0.0
 	github.com/ebfe/scard v0.0.0-20241214075232-7af069cabc25 // needs cgo and libpcsclite-dev
+	github.com/moov-io/bertlv v0.1.0 // TLV
+	github.com/skythen/apdu v0.2.0 // codec
+	github.com/skythen/bertlv v0.1.2 // TLV
 )
+
+require github.com/pkg/errors v0.9.1 // indirect

@@ -48,7 +48,7 @@ func insert(tb testing.TB) *system.PCSCD {
 		tb.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.WaitForCard(wait, p.Readers[0]); err != nil {
+	if _, err := c.WaitForCard(wait, func(r pcsc.Reader) bool { return r.Name == p.Readers[0] }); err != nil {
 		tb.Fatal(err)
 	}
 	return p

@@ -32,6 +32,7 @@ var hostMethods = []struct {
 }{
 	{"Select", sends(func(ctx context.Context, ch *iso7816.Channel) { ch.Select(ctx, iso7816.Selection{}) })},
 	{"SelectApplication", sends(func(ctx context.Context, ch *iso7816.Channel) { ch.SelectApplication(ctx, piv.AID) })},
+	{"ReadATRInfo", sends(func(ctx context.Context, ch *iso7816.Channel) { ch.ReadATRInfo(ctx) })},
 	{"OpenChannel", sends(func(ctx context.Context, ch *iso7816.Channel) { ch.OpenChannel(ctx) })},
 	{"ReadBinary", sends(
 		func(ctx context.Context, ch *iso7816.Channel) { ch.ReadBinary(ctx, 0, 1) },
@@ -171,6 +172,10 @@ var hostStatuses = map[apdu.Status]string{
 	apdu.StatusVerificationFailed:          "VerifyError with the tries left",
 	apdu.StatusAuthenticationMethodBlocked: "VerifyError, blocked",
 	apdu.StatusWrongLength:                 "a short form in place of an extended one, once",
+	apdu.StatusInstructionNotSupported:     "a short form in place of an extended one, once",
+	apdu.StatusClassNotSupported:           "a short form in place of an extended one, or that in place of a chain, once",
+	apdu.StatusNoPreciseDiagnosis:          "a short form in place of an extended one, once, where the command only reads",
+	apdu.StatusLastCommandExpected:         "the command again, once, when it is not in a chain",
 	apdu.StatusChainingNotSupported:        "an extended form in place of a chain, once",
 	apdu.StatusRecordNotFound:              "the end, to Records",
 	apdu.StatusIncorrectP1P2:               "the end, to ReadFile",

@@ -20,6 +20,9 @@ import (
 
 var digest = sha256.Sum256([]byte("message"))
 
+// sha256Opts says that what is signed is a SHA-256 digest.
+var sha256Opts crypto.SignerOpts = crypto.SHA256
+
 func TestWrongPINSpendsOneTryAndTellsWhatIsLeft(t *testing.T) {
 	c, _, s := open(t, nil)
 	wrong := []byte("999999")

@@ -48,51 +48,33 @@ func (e *NotFoundError) Unwrap() error { return ErrNotFound }
 // error is a [*SyntaxError]; an empty b is one too. Next allocates nothing but
 // the error.
 func Next(b []byte) (o Object, rest []byte, err error) {
-	o, end := short(b, 0)
-	if end == 0 {
-		if o, end, err = at(b, 0); err != nil {
-			return Object{}, nil, err
-		}
+	h, err := at(b, 0)
+	if err != nil {
+		return Object{}, nil, err
 	}
-	return o, b[end:], nil
+	return Object{h.tag, b[h.start:h.end:h.end]}, b[h.end:], nil
 }
 
-// short reads the data object at b[i:], if it has one or two tag bytes and one
-// length byte, and returns it with the offset of the byte after it. That is 0 for
-// everything else, which is for [at]. It calls nothing, so that a call of it costs
-// little.
-func short(b []byte, i int) (o Object, end int) {
-	s := b[i:]
-	if len(s) >= 2 && s[1] < 0x80 && s[0]&0x1F != 0x1F && s[0] != 0 {
-		if n := 2 + int(s[1]); n <= len(s) {
-			return Object{Tag(s[0]), s[2:n:n]}, i + n
-		}
-	}
-	if len(s) >= 3 && s[2] < 0x80 && s[1] < 0x80 && s[0]&0x1F == 0x1F {
-		if n := 3 + int(s[2]); n <= len(s) {
-			return Object{Tag(s[0])<<8 | Tag(s[1]), s[3:n:n]}, i + n
-		}
-	}
-	return Object{}, 0
+// A header is the tag of a data object and where its value begins and ends.
+type header struct {
+	tag        Tag
+	start, end int
 }
 
-// at reads the data object at b[i:] and returns it with the offset of the byte
-// after it.
-func at(b []byte, i int) (o Object, end int, err error) {
+// at reads the header of the data object at b[i:]. It is zero when there is an error.
+func at(b []byte, i int) (header, error) {
 	tag, size, reason := parseTag(b[i:])
-	i += size
 	if reason != "" {
-		return Object{}, 0, &SyntaxError{Offset: i, Reason: reason}
+		return header{}, &SyntaxError{Offset: i + size, Reason: reason}
 	}
-	n, i, reason := parseLength(b, i)
+	n, start, reason := parseLength(b, i+size)
 	if reason != "" {
-		return Object{}, 0, &SyntaxError{Offset: i, Reason: reason}
+		return header{}, &SyntaxError{Offset: start, Reason: reason}
 	}
-	if n > uint64(len(b)-i) {
-		return Object{}, 0, &SyntaxError{Offset: len(b), Reason: "value cut off"}
+	if n > uint64(len(b)-start) {
+		return header{}, &SyntaxError{Offset: len(b), Reason: "value cut off"}
 	}
-	end = i + int(n)
-	return Object{tag, b[i:end:end]}, end, nil
+	return header{tag, start, start + int(n)}, nil
 }
 
 // parseTag returns the tag at the start of b and its size. A reason that is not
@@ -153,7 +135,8 @@ func All(b []byte) iter.Seq2[Object, error] { return walk(b, false) }
 // and after the objects. No tag can begin with FF there.
 func AllPadded(b []byte) iter.Seq2[Object, error] { return walk(b, true) }
 
-// walk is small enough to be inlined with the body of the caller's loop.
+// walk is inlined with the body of the caller's loop, as long as it calls yield in one
+// place.
 func walk(b []byte, padded bool) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for i := 0; ; {
@@ -163,21 +146,30 @@ func walk(b []byte, padded bool) iter.Seq2[Object, error] {
 			if i >= len(b) {
 				return
 			}
-			o, end := short(b, i)
-			var err error
-			if end == 0 {
-				o, end, err = at(b, i)
+			// What at does, for one or two tag bytes and one length byte.
+			h := header{Tag(b[i]), i + 2, len(b) + 1}
+			if h.tag&0x1F != 0x1F {
+				if h.start <= len(b) && h.tag != 0 && b[i+1] < 0x80 {
+					h.end = h.start + int(b[i+1])
+				}
+			} else if h.start < len(b) && b[i+1] < 0x80 && b[i+2] < 0x80 {
+				h = header{h.tag<<8 | Tag(b[i+1]), i + 3, i + 3 + int(b[i+2])}
 			}
-			if !yield(o, err) || err != nil {
+			value := b
+			var err error
+			if h.end > len(b) {
+				if h, err = at(b, i); err != nil {
+					value = nil
+				}
+			}
+			if !yield(Object{h.tag, value[h.start:h.end:h.end]}, err) || err != nil {
 				return
 			}
-			i = end
+			i = h.end
 		}
 	}
 }
 
-// skipPadding returns the offset of the first byte from b[i:] on that is no
-// padding.
 // each walks b by a function that reads its first object.
 func each[T any](b []byte, next func([]byte) (T, []byte, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -195,6 +187,8 @@ func each[T any](b []byte, next func([]byte) (T, []byte, error)) iter.Seq2[T, er
 	}
 }
 
+// skipPadding returns the offset of the first byte from b[i:] on that is no
+// padding.
 func skipPadding(b []byte, i int) int {
 	for i < len(b) && (b[i] == 0 || b[i] == 0xFF) {
 		i++
@@ -233,18 +227,26 @@ func find(b []byte, padded bool, path []Tag) ([]byte, error) {
 			if i >= len(b) {
 				return nil, &NotFoundError{Tag: tag}
 			}
-			o, end := short(b, i)
-			if end == 0 {
+			// As in walk: what at does, for one or two tag bytes and one length byte.
+			h := header{Tag(b[i]), i + 2, len(b) + 1}
+			if h.tag&0x1F != 0x1F {
+				if h.start <= len(b) && h.tag != 0 && b[i+1] < 0x80 {
+					h.end = h.start + int(b[i+1])
+				}
+			} else if h.start < len(b) && b[i+1] < 0x80 && b[i+2] < 0x80 {
+				h = header{h.tag<<8 | Tag(b[i+1]), i + 3, i + 3 + int(b[i+2])}
+			}
+			if h.end > len(b) {
 				var err error
-				if o, end, err = at(b, i); err != nil {
+				if h, err = at(b, i); err != nil {
 					return nil, err
 				}
 			}
-			if o.Tag == tag {
-				b, start = b[:end], end-len(o.Value)
+			if h.tag == tag {
+				b, start = b[:h.end], h.start
 				break
 			}
-			i = end
+			i = h.end
 		}
 	}
 	return b[start:len(b):len(b)], nil
