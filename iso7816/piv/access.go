@@ -9,12 +9,14 @@ import (
 
 // pinObjects are read only with the PIN: fingerprints, facial image, printed
 // information, iris images (SP 800-73-5 part 1).
-var pinObjects = map[tlv.Tag]bool{0x5FC103: true, 0x5FC108: true, 0x5FC109: true, 0x5FC121: true}
+var pinObjects = map[tlv.Tag]bool{
+	ObjectFingerprints: true, ObjectFacialImage: true, ObjectPrintedInformation: true, ObjectIrisImages: true, ObjectPairingCode: true,
+}
 
 // contactlessObjects are what the standard lets through the contactless interface
 // without a virtual contact interface: CHUID, discovery object, and the certificate of
 // the Card Authentication key (SP 800-73-5 part 1). The key itself is there too.
-var contactlessObjects = map[tlv.Tag]bool{tagCHUID: true, tagDiscovery: true, 0x5FC101: true}
+var contactlessObjects = map[tlv.Tag]bool{ObjectCHUID: true, ObjectDiscovery: true, 0x5FC101: true}
 
 // contactless reports whether the rules of the contactless interface hold.
 func (s *session) contactless() bool { return s.env.Contactless && s.app.opts.StandardOnly }
@@ -35,7 +37,7 @@ func (s *session) getData(w *card.ResponseWriter, c *apdu.Command) apdu.Status {
 		return apdu.StatusIncorrectParametersInData
 	case s.contactless() && !contactlessObjects[tag]:
 		return apdu.StatusSecurityStatusNotSatisfied
-	case tag == tagDiscovery:
+	case tag == ObjectDiscovery:
 		w.Write(s.discovery())
 		return apdu.StatusOK
 	case pinObjects[tag] && !s.pinVerified:

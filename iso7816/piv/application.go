@@ -156,9 +156,10 @@ func (a *Application) manufacture(random io.Reader, now time.Time) (*state, erro
 		s.Serial = binary.BigEndian.Uint32(b[16:])>>2 + 1 // positive and short, as people read it aloud
 	}
 	s.Keys = map[Slot]*key{}
+	id := [16]byte(b[:16])
 	s.Objects = map[string][]byte{
-		tagCHUID.String(): chuid(b[:16]),
-		tagCCC.String():   ccc(b[:16]),
+		ObjectCHUID.String(): newCHUID(id).AppendTo(nil),
+		ObjectCCC.String():   newCCC(id).AppendTo(nil),
 	}
 	if !a.opts.StandardOnly {
 		if err := s.makeAttestationKey(random, now); err != nil {

@@ -146,29 +146,6 @@ func TestSecretsOfTheCardDoNotPrintThemselves(t *testing.T) {
 	}
 }
 
-// TestFASCN decodes the number in the CHUID: five bits a digit, least significant
-// first, with odd parity.
-func TestFASCN(t *testing.T) {
-	var got strings.Builder
-	for i := range 40 {
-		v, ones := 0, 0
-		for bit := range 5 {
-			at := i*5 + bit
-			if b := int(nonFederalFASCN[at/8] >> (7 - at%8) & 1); b == 1 {
-				ones++
-				v |= b << bit
-			}
-		}
-		if ones%2 != 1 && i < 39 { // the last character is a longitudinal check
-			t.Errorf("character %d has even parity", i)
-		}
-		got.WriteByte("0123456789:B<F>E"[v&0xF])
-	}
-	if s := got.String()[:39]; s != "B9999F9999F999999F0F1F0000000000300001E" {
-		t.Errorf("got %s", s)
-	}
-}
-
 func TestManagementKeys(t *testing.T) {
 	for _, tt := range []struct {
 		algorithm Algorithm
@@ -334,7 +311,7 @@ func TestPINAlwaysMeansDirectlyBefore(t *testing.T) {
 		t.Errorf("a second time: got %v, want 6982", err)
 	}
 	verify()
-	if _, err := ch.GetData(ctx, iso7816.CurrentDF, tagDiscovery); err != nil {
+	if _, err := ch.GetData(ctx, iso7816.CurrentDF, ObjectDiscovery); err != nil {
 		t.Fatal(err)
 	}
 	if err := sign(); !errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {

@@ -109,7 +109,7 @@ func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 // readDiscovery returns the discovery object, which is read without any condition, or
 // nil when the card has none that makes sense.
 func readDiscovery(ctx context.Context, tx *iso7816.Channel) (*Discovery, error) {
-	object, err := tx.GetData(ctx, iso7816.CurrentDF, tagDiscovery)
+	object, err := tx.GetData(ctx, iso7816.CurrentDF, ObjectDiscovery)
 	if err != nil {
 		if _, ok := errors.AsType[*iso7816.CommandError](err); ok {
 			return nil, nil
@@ -156,15 +156,15 @@ func readSerial(ctx context.Context, tx *iso7816.Channel) (string, error) {
 	if r.Status.OK() && len(r.Data) == 4 {
 		return fmt.Sprint(binary.BigEndian.Uint32(r.Data)), nil
 	}
-	object, err := tx.GetData(ctx, iso7816.CurrentDF, tagCHUID)
+	object, err := tx.GetData(ctx, iso7816.CurrentDF, ObjectCHUID)
 	if err != nil {
 		return "", fmt.Errorf("piv: the card has no serial number, and no CHUID: %w", err)
 	}
-	guid, err := tlv.Find(object, tagData, tagGUID)
-	if err != nil || len(guid) != 16 {
-		return "", errors.New("piv: the card has no serial number, and its CHUID no GUID")
+	chuid, err := ParseCHUID(object)
+	if err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("%X", guid), nil
+	return fmt.Sprintf("%X", chuid.GUID), nil
 }
 
 const tagGUID tlv.Tag = 0x34

@@ -51,7 +51,7 @@ func (d *Discovery) AppendTo(dst []byte) []byte {
 			policy[1] = preferGlobal
 		}
 	}
-	return tlv.AppendFunc(dst, tagDiscovery, func(b []byte) []byte {
+	return tlv.AppendFunc(dst, ObjectDiscovery, func(b []byte) []byte {
 		b = tlv.Append(b, tagAID, d.AID.AppendTo(nil))
 		return tlv.Append(b, tagPINUsagePolicy, policy[:])
 	})
@@ -59,7 +59,7 @@ func (d *Discovery) AppendTo(dst []byte) []byte {
 
 // ParseDiscovery decodes the data object, with its tag 7E.
 func ParseDiscovery(object []byte) (*Discovery, error) {
-	aid, err := tlv.Find(object, tagDiscovery, tagAID)
+	aid, err := tlv.Find(object, ObjectDiscovery, tagAID)
 	if err != nil {
 		return nil, fmt.Errorf("piv: discovery object: application identifier: %w", err)
 	}
@@ -67,7 +67,7 @@ func ParseDiscovery(object []byte) (*Discovery, error) {
 	if d.AID, err = iso7816.AIDFromBytes(aid); err != nil {
 		return nil, fmt.Errorf("piv: discovery object: %w", err)
 	}
-	policy, err := tlv.Find(object, tagDiscovery, tagPINUsagePolicy)
+	policy, err := tlv.Find(object, ObjectDiscovery, tagPINUsagePolicy)
 	if err != nil {
 		return nil, fmt.Errorf("piv: discovery object: PIN usage policy: %w", err)
 	}

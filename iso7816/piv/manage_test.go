@@ -240,7 +240,7 @@ func TestObjects(t *testing.T) {
 			t.Errorf("%X: got nil, want an error", bad)
 		}
 	}
-	if _, err := c.Object(ctx, tagPrinted); !errors.Is(err, ErrNoObject) && !errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
+	if _, err := c.Object(ctx, ObjectPrintedInformation); !errors.Is(err, ErrNoObject) && !errors.Is(err, apdu.StatusSecurityStatusNotSatisfied) {
 		t.Errorf("printed information without the PIN: got %v", err)
 	}
 	k := generate(t, c, SlotSignature, AlgorithmP256)
@@ -573,7 +573,7 @@ func TestContactless(t *testing.T) {
 		t.Fatal(err)
 	}
 	exercise(t, door)
-	if _, err := c.Object(ctx, tagCHUID); err != nil {
+	if _, err := c.Object(ctx, ObjectCHUID); err != nil {
 		t.Error(err)
 	}
 	for name, err := range map[string]error{

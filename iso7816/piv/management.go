@@ -130,7 +130,6 @@ func (c *Client) SetManagementKey(ctx context.Context, algorithm Algorithm, key 
 // Tags of a management key that only the PIN gives out: in the object for printed
 // information, as YubiKey's tools have it.
 const (
-	tagPrinted             = tlv.Tag(0x5FC109)
 	tagProtectedData       = tlv.Tag(0x88)
 	tagProtectedManagement = tlv.Tag(0x89)
 )
@@ -143,7 +142,7 @@ var ErrNotProtected = errors.New("piv: the card does not keep its management key
 // and YubiKey's tools put it there. [Options].PIN is asked where the PIN is not verified.
 func (c *Client) AuthenticateProtectedManagementKey(ctx context.Context) error {
 	return c.withPIN(ctx, 0, PINPolicyOnce, func(tx *iso7816.Channel) error {
-		object, err := tx.GetData(ctx, iso7816.CurrentDF, tagPrinted)
+		object, err := tx.GetData(ctx, iso7816.CurrentDF, ObjectPrintedInformation)
 		if errors.Is(err, apdu.StatusFileNotFound) {
 			return ErrNotProtected
 		}
@@ -177,7 +176,7 @@ func (c *Client) ProtectManagementKey(ctx context.Context, algorithm Algorithm) 
 		return tlv.AppendFunc(b, tagProtectedData, func(b []byte) []byte { return tlv.Append(b, tagProtectedManagement, key) })
 	})
 	defer clear(object)
-	if err := c.PutObject(ctx, tagPrinted, object); err != nil {
+	if err := c.PutObject(ctx, ObjectPrintedInformation, object); err != nil {
 		return err
 	}
 	return c.SetManagementKey(ctx, algorithm, key, false)

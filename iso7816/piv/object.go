@@ -25,17 +25,10 @@ var AID = iso7816.MustParseAID("A000000308000010000100")
 // aidPrefix is AID without the version: what a card must show to be a PIV card.
 const aidPrefix = "\xA0\x00\x00\x03\x08\x00\x00\x10\x00"
 
-// Tags of data objects (SP 800-73-5 part 1) and of what is in them.
+// Tags of what is in data objects and templates (SP 800-73-5).
 const (
-	tagDiscovery = tlv.Tag(0x7E)
-	tagCHUID     = tlv.Tag(0x5FC102)
-	tagCCC       = tlv.Tag(0x5FC107)
-
-	tagData = tlv.Tag(0x53) // the value of every data object but the discovery object
-
 	tagCertificate     = tlv.Tag(0x70)
 	tagCertificateInfo = tlv.Tag(0x71)
-	tagErrorDetection  = tlv.Tag(0xFE)
 
 	tagAID = tlv.Tag(0x4F)
 

@@ -10,10 +10,9 @@ import (
 //
 //	t = piv.Vocabulary().Trace(t, func(line string) { log.Print(line) })
 func Vocabulary() *apdu.Vocabulary {
-	objects := map[uint32]string{
-		uint32(tagDiscovery): "discovery object",
-		uint32(tagCHUID):     "card holder unique identifier",
-		uint32(tagCCC):       "card capability container",
+	objects := map[uint32]string{}
+	for tag, name := range objectNames {
+		objects[uint32(tag)] = name
 	}
 	for s := 0; s < 256; s++ {
 		if tag, err := Slot(s).object(); err == nil {
