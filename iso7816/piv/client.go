@@ -43,6 +43,8 @@ type Client struct {
 type client struct {
 	app       iso7816.Application
 	opts      Options
+	conn      apdu.Conn // to close; nil: none
+	closed    atomic.Bool
 	discovery Discovery // what the card has told; a PIN and no more when it has not
 	pin       *pinCache
 

@@ -1,28 +1,34 @@
 // Package piv is both ends of a PIV card, the identity card of FIPS 201 that
 // YubiKeys are too: [Client] uses one, [Application] is one in software.
 //
-// A program finds the card with package pcsc, opens the client and has a key for
+// A card with a simulated finger, for a program's own tests, in two lines:
+//
+//	app := piv.NewApplication(&piv.ApplicationOptions{Touch: func(context.Context, piv.Slot) bool { return true }})
+//	client, err := piv.Open(ctx, iso7816.NewChannel(card.New(nil, app), nil), nil)
+//
+// A program with a real card finds it in whatever reader it is, and has a key for
 // package signer, or a TLS certificate in one call:
 //
-//	conn, err := pcsc.Open(ctx, "", nil)
-//	client, err := piv.Open(ctx, iso7816.NewChannel(conn, nil), &piv.Options{PIN: askPIN})
+//	client, err := piv.Find(ctx, pcsc.Cards(nil), piv.Match{}, &piv.Options{PIN: askPIN})
 //	cert, err := client.TLSCertificate(ctx, piv.SlotAuthentication)
-//
-// A card for a program's own tests needs no hardware:
-//
-//	ch := iso7816.NewChannel(card.New(nil, piv.NewApplication(nil)), nil)
-//	client, err := piv.Open(ctx, ch, nil)
 //
 // # PINs
 //
 // No PIN is ever tried that the caller did not give for this purpose. The number
 // of tries left is read before each try; when one is left it is spent only when
-// the callback calls [PINRequest.AllowLastTry]. A refused PIN is never tried again by itself. While
-// [Options.PIN] asks the user no lock is held and no transaction is open.
+// the caller said so: [PINRequest.AllowLastTry], [Client.AllowLastTry]. A refused PIN is
+// never tried again by itself. While [Options].PIN asks the user no lock is held and no
+// transaction is open. A PIN is kept only where [Options].CachePIN says so.
 //
 // A verified PIN stays verified, for every program that can reach the card,
 // until the card is reset or another application selected; the transaction of
 // [iso7816.Options] End can reset it.
+//
+// # Touch
+//
+// Some keys of YubiKeys want the card to be touched. The PIN is settled first; when the
+// card then takes long, [Options].Touch tells the user, and its context ends when the
+// touch came. [ErrTouchTimeout] is a touch that did not come.
 //
 // # Shared cards
 //
@@ -32,10 +38,21 @@
 //
 // # What is here
 //
-// Keys of P-256, P-384 and RSA 2048: generate, sign (ECDSA, PKCS #1 v1.5, PSS),
-// decrypt (PKCS #1 v1.5, OAEP), key agreement; certificates; the PIN; the
-// management key with mutual authentication (AES and triple DES); and YubiKey's
-// serial number and metadata where the card has them.
+// Keys: generate, import, move, delete, attest; RSA of 1024 to 4096 bits (PKCS #1 v1.5,
+// PSS, OAEP), P-256, P-384, Ed25519, and key agreement with the curves and X25519, as far
+// as the card has them. Certificates and all other data objects: CHUID, CCC, discovery,
+// key history, security object, printed information; what has no type is bytes
+// ([Client.Object]). PIN, global PIN, PUK and their counters; management keys of AES and
+// triple DES, also kept on the card under the PIN; serial number, version, factory reset.
+//
+// What a card can is decided by what it says: metadata and version where it has
+// YubiKey's commands, else the standard's defaults. [NewAuthority] issues certificates
+// for tests and demonstrations.
+//
+// The card in software has the same, with its state in a card.Store, and is a plain card
+// of the standard with [ApplicationOptions].StandardOnly.
+//
+// Not here: secure messaging and the virtual contact interface, biometric comparison.
 //
 // # Concurrency
 //
