@@ -46,6 +46,7 @@ var order = []row{
 	{"iso7816/tlv", ""},
 	{"signer", ""},
 	{"internal/rsapad", ""},
+	{"internal/wipe", ""},
 	{"apdu/apdutest", "apdu"},
 	{"iso7816", "apdu iso7816/tlv"},
 	{"internal/pcsclite", ""},
@@ -54,7 +55,7 @@ var order = []row{
 	{"pcsc/pcsctest", "apdu"},
 	{"iso7816/sm", "apdu iso7816/tlv iso7816"},
 	{"iso7816/card", "apdu iso7816/tlv iso7816"},
-	{"iso7816/piv", "apdu iso7816/tlv iso7816 iso7816/sm iso7816/card signer internal/rsapad" + cryptobyte},
+	{"iso7816/piv", "apdu iso7816/tlv iso7816 iso7816/sm iso7816/card signer internal/rsapad internal/wipe" + cryptobyte},
 	{"internal/ck", "github.com/miekg/pkcs11"},
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
 	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki signer internal/pcsclite" + cryptobyte},
@@ -64,7 +65,7 @@ var order = []row{
 // only names the packages that may import what nobody else may.
 var only = map[string][]string{
 	"C":      {"internal/ck"},
-	"unsafe": {"internal/ck"},
+	"unsafe": {"internal/ck", "internal/wipe"},
 }
 
 // matches reports whether pkg is pattern, or below it where it ends in /...

@@ -65,14 +65,22 @@ func (a Algorithm) asymmetric() bool {
 	return r.rsaBits > 0 || r.curve != nil || r.raw > 0
 }
 
-// managementCipher returns the block cipher of a management key.
+// managementCipher returns the block cipher of a management key, to be wiped after use.
 func managementCipher(a Algorithm, key []byte) (cipher.Block, error) {
+	if err := checkManagementKey(a, key); err != nil {
+		return nil, err
+	}
+	return algorithms[a].block(key)
+}
+
+// checkManagementKey returns an error when key is none of a.
+func checkManagementKey(a Algorithm, key []byte) error {
 	r := algorithms[a]
 	if r.block == nil {
-		return nil, fmt.Errorf("piv: %v is not an algorithm of management keys", a)
+		return fmt.Errorf("piv: %v is not an algorithm of management keys", a)
 	}
 	if len(key) != r.keyLen {
-		return nil, fmt.Errorf("piv: a management key of %d bytes is not one of %v, which has %d", len(key), a, r.keyLen)
+		return fmt.Errorf("piv: a management key of %d bytes is not one of %v, which has %d", len(key), a, r.keyLen)
 	}
-	return r.block(key)
+	return nil
 }

@@ -99,7 +99,7 @@ func NewApplication(opts *ApplicationOptions) *Application {
 			o.ManagementAlgorithm = AlgorithmTDESLegacy
 		}
 	}
-	if _, err := managementCipher(o.ManagementAlgorithm, o.ManagementKey); err != nil {
+	if err := checkManagementKey(o.ManagementAlgorithm, o.ManagementKey); err != nil {
 		panic(err.Error())
 	}
 	a := &Application{fresh: state{

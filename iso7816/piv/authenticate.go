@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/cardoki/cardoki/apdu"
+	"github.com/cardoki/cardoki/internal/wipe"
 	"github.com/cardoki/cardoki/iso7816/card"
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
@@ -67,6 +68,7 @@ func (s *session) authenticate(ctx context.Context, w *card.ResponseWriter, c *a
 	if err != nil {
 		return apdu.StatusNoPreciseDiagnosis
 	}
+	defer wipe.Block(block)
 	d, ok := parseDynamicAuth(c.Data)
 	pending, own := s.pending, s.pendingIsOwn
 	s.pending, s.pendingIsOwn = nil, false // each is good for one answer

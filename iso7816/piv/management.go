@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/cardoki/cardoki/apdu"
+	"github.com/cardoki/cardoki/internal/wipe"
 	"github.com/cardoki/cardoki/iso7816"
 	"github.com/cardoki/cardoki/iso7816/tlv"
 )
@@ -60,6 +61,7 @@ func authenticateManagement(ctx context.Context, tx *iso7816.Channel, algorithm 
 	if err != nil {
 		return err
 	}
+	defer wipe.Block(block)
 	n := block.BlockSize()
 	r, err := tx.GeneralAuthenticate(ctx, byte(algorithm), referenceManagement, tlv.Append(nil, tagWitness, nil))
 	if err != nil {
@@ -109,7 +111,7 @@ func (c *client) managementNeeded(what string, err error) error {
 // card is to be touched whenever the new one is authenticated. key is not kept and not
 // cleared: who loses it can no longer manage the card.
 func (c *Client) SetManagementKey(ctx context.Context, algorithm Algorithm, key []byte, touch bool) error {
-	if _, err := managementCipher(algorithm, key); err != nil {
+	if err := checkManagementKey(algorithm, key); err != nil {
 		return err
 	}
 	data := append([]byte{byte(algorithm), referenceManagement, byte(len(key))}, key...)

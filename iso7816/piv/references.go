@@ -119,7 +119,8 @@ func (s *session) changeReferenceData(c *apdu.Command) apdu.Status {
 }
 
 // resetRetryCounter answers RESET RETRY COUNTER: the PUK, and a new PIN (SP 800-73-5
-// part 2).
+// part 2). As on YubiKeys a wrong PUK counts whatever the new PIN looks like: ykman
+// blocks the PUK with an empty one of each.
 func (s *session) resetRetryCounter(c *apdu.Command) apdu.Status {
 	switch {
 	case c.P2 != referencePIN:
@@ -130,12 +131,15 @@ func (s *session) resetRetryCounter(c *apdu.Command) apdu.Status {
 		return apdu.StatusIncorrectP1P2
 	case s.app.state.PUK.Remaining == 0:
 		return apdu.StatusAuthenticationMethodBlocked
-	case len(c.Data) != 2*pinSize || !wellFormed(c.Data[pinSize:]):
+	case len(c.Data) != 2*pinSize || s.app.opts.StandardOnly && !wellFormed(c.Data[pinSize:]):
 		return apdu.StatusIncorrectParametersInData
 	}
 	if sw := s.tryReference(referencePUK, c.Data[:pinSize]); !sw.OK() {
 		s.pinVerified = false
 		return sw
+	}
+	if !wellFormed(c.Data[pinSize:]) {
+		return apdu.StatusIncorrectParametersInData
 	}
 	return s.replaceReference(referencePIN, c.Data[pinSize:])
 }
@@ -205,7 +209,7 @@ func (s *session) setManagementKey(c *apdu.Command) apdu.Status {
 		return apdu.StatusIncorrectParametersInData
 	}
 	algorithm, value := Algorithm(c.Data[0]), c.Data[3:]
-	if _, err := managementCipher(algorithm, value); err != nil {
+	if err := checkManagementKey(algorithm, value); err != nil {
 		return apdu.StatusIncorrectParametersInData
 	}
 	touch := TouchPolicyNever

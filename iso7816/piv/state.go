@@ -93,7 +93,7 @@ func loadState(store card.Store) (*state, error) {
 			return nil, fmt.Errorf("piv: load state: %s or its counter has the wrong form", name)
 		}
 	}
-	if _, err := managementCipher(s.Management.Algorithm, s.Management.Key); err != nil {
+	if err := checkManagementKey(s.Management.Algorithm, s.Management.Key); err != nil {
 		return nil, fmt.Errorf("piv: load state: %w", err)
 	}
 	for slot, k := range s.Keys {
