@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	var options card.Options
 	if *state != "" {
-		store, err := card.OpenFileStore(*state)
+		store, err := card.OpenFileStore(*state, nil)
 		if err != nil {
 			return err
 		}

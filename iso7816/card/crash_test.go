@@ -19,7 +19,7 @@ import (
 const crashPath = "CARDOKI_TEST_COMMIT_FOREVER"
 
 func commitForever(path string) {
-	s, err := OpenFileStore(path)
+	s, err := OpenFileStore(path, nil)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -69,7 +69,7 @@ func TestFileStoreOfAProgramThatIsKilled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the program said %q", last)
 		}
-		s, err := OpenFileStore(path)
+		s, err := OpenFileStore(path, nil)
 		if err != nil {
 			t.Fatalf("after %d commits: %v", want, err)
 		}
@@ -99,7 +99,7 @@ func TestOpenFileStoreRemovesNothingElse(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ".card.json.new-13"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFileStore(path); err != nil {
+	if _, err := OpenFileStore(path, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range keep {

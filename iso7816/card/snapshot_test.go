@@ -56,7 +56,7 @@ func (s *keeping) ServeAPDU(_ context.Context, w *ResponseWriter, c *apdu.Comman
 }
 
 func TestSnapshot(t *testing.T) {
-	file, err := OpenFileStore(filepath.Join(t.TempDir(), "card.json"))
+	file, err := OpenFileStore(filepath.Join(t.TempDir(), "card.json"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestSnapshot(t *testing.T) {
 			if store == nil {
 				return
 			}
-			again, err := OpenFileStore(file.path)
+			again, err := OpenFileStore(file.path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package card
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,27 +68,59 @@ func (s *MemoryStore) Commit(name string, data []byte) error {
 	return nil
 }
 
-// A FileStore is a [Store] in one file. Whoever can read the file has every key
-// and PIN of the card: it is made with mode 0600. One program at a time may use
-// it.
+// A FileStore is a [Store] in one file, which is made with mode 0600. Whoever can read
+// it has every key and PIN of the card, unless it is encrypted. One program at a time may
+// use it.
 type FileStore struct {
 	path string
 	mem  *MemoryStore
+	seal cipher.AEAD // nil: the file is not encrypted
 }
 
-// fileFormat names the file's content. Values are in base64.
-const fileFormat = "cardoki card state 1"
+// FileStoreOptions are settings of [OpenFileStore]. The zero value, and a nil pointer,
+// are a file that is not encrypted.
+type FileStoreOptions struct {
+	// Key encrypts the file, by AES-256-GCM with a new nonce for each commit: 32 random
+	// bytes, or what a key derivation function makes of a passphrase. It is not kept or
+	// cleared; the key schedule stays in memory as long as the store. Nobody notices when
+	// the whole file is put back to an earlier one.
+	Key []byte
+}
+
+// The formats name a file's content. Values and what is sealed are in base64.
+const (
+	fileFormat   = "cardoki card state 1"
+	sealedFormat = "cardoki card state 1, AES-256-GCM"
+)
 
 type fileContent struct {
 	Format string            `json:"format"`
-	Values map[string][]byte `json:"values"`
+	Values map[string][]byte `json:"values,omitempty"`
+	Sealed []byte            `json:"sealed,omitempty"` // nonce and encrypted values in JSON
 }
+
+// ErrFileKey reports a file that is encrypted, under another key or when none was given,
+// or that is not when one was.
+var ErrFileKey = errors.New("the file is encrypted under another key, or was changed")
 
 // OpenFileStore returns the store in the file at path. A file that is not there
 // is made by the first commit. What a commit left that was cut short by a crash is
-// removed. It refuses a file that other users can read, or that is not a card's state.
-func OpenFileStore(path string) (*FileStore, error) {
+// removed. It refuses a file that other users can read, or that is not a card's state,
+// or that the key does not fit: [ErrFileKey]. opts may be nil.
+func OpenFileStore(path string, opts *FileStoreOptions) (*FileStore, error) {
 	s := &FileStore{path: path, mem: NewMemoryStore()}
+	if opts != nil && opts.Key != nil {
+		if len(opts.Key) != 32 {
+			return nil, fmt.Errorf("card: open state: a key of %d bytes, not 32", len(opts.Key))
+		}
+		block, err := aes.NewCipher(opts.Key)
+		if err != nil {
+			return nil, fmt.Errorf("card: open state: %w", err)
+		}
+		if s.seal, err = cipher.NewGCMWithRandomNonce(block); err != nil {
+			return nil, fmt.Errorf("card: open state: %w", err)
+		}
+	}
 	removeLeftovers(path)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,14 +137,52 @@ func OpenFileStore(path string) (*FileStore, error) {
 		return nil, fmt.Errorf("card: open state: %w", err)
 	}
 	defer clear(b)
-	var c fileContent
-	if err := json.Unmarshal(b, &c); err != nil || c.Format != fileFormat {
-		return nil, fmt.Errorf("card: %s is not a card's state (its format is not %q)", path, fileFormat)
-	}
-	for k, v := range c.Values {
-		s.mem.values[k] = v
+	if s.mem.values, err = s.decode(b); err != nil {
+		return nil, fmt.Errorf("card: state file %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// decode returns the values in a file.
+func (s *FileStore) decode(b []byte) (map[string][]byte, error) {
+	var c fileContent
+	if err := json.Unmarshal(b, &c); err != nil || c.Format != fileFormat && c.Format != sealedFormat {
+		return nil, fmt.Errorf("it is not a card's state (its format is not %q)", fileFormat)
+	}
+	values := map[string][]byte{}
+	switch {
+	case (c.Format == sealedFormat) != (s.seal != nil):
+		if s.seal != nil {
+			return nil, fmt.Errorf("%w: it is not encrypted", ErrFileKey)
+		}
+		return nil, fmt.Errorf("%w: give its key", ErrFileKey)
+	case s.seal == nil:
+		maps.Copy(values, c.Values)
+		return values, nil
+	}
+	plain, err := s.seal.Open(nil, nil, c.Sealed, []byte(sealedFormat))
+	if err != nil {
+		return nil, ErrFileKey
+	}
+	defer clear(plain)
+	if err := json.Unmarshal(plain, &values); err != nil {
+		return nil, ErrFileKey
+	}
+	return values, nil
+}
+
+// encode returns the file that holds values.
+func (s *FileStore) encode(values map[string][]byte) ([]byte, error) {
+	c := fileContent{Format: fileFormat, Values: values}
+	if s.seal != nil {
+		plain, err := json.Marshal(values)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(plain)
+		c = fileContent{Format: sealedFormat, Sealed: s.seal.Seal(nil, nil, plain, []byte(sealedFormat))}
+	}
+	return json.MarshalIndent(c, "", "\t")
 }
 
 // Load implements [Store].
@@ -128,7 +200,7 @@ func (s *FileStore) Commit(name string, data []byte) error {
 
 // replace makes values the content of the file and, if that succeeded, of s.
 func (s *FileStore) replace(values map[string][]byte) error {
-	b, err := json.MarshalIndent(fileContent{Format: fileFormat, Values: values}, "", "\t")
+	b, err := s.encode(values)
 	if err != nil {
 		return fmt.Errorf("card: commit state: %w", err)
 	}

@@ -1,6 +1,8 @@
 package card
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"os"
@@ -43,12 +45,12 @@ func TestMemoryStore(t *testing.T) { testStore(t, NewMemoryStore()) }
 
 func TestFileStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "card.json")
-	s, err := OpenFileStore(path)
+	s, err := OpenFileStore(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	testStore(t, s)
-	again, err := OpenFileStore(path)
+	again, err := OpenFileStore(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +72,7 @@ func TestFileStoreKeepsTheOldStateWhenACommitFails(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenFileStore(path)
+	s, err := OpenFileStore(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,11 +105,69 @@ func TestOpenFileStoreRefuses(t *testing.T) {
 		if err := os.WriteFile(path, []byte(tt.content), tt.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := OpenFileStore(path); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := OpenFileStore(path, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error that says %q", tt.name, err, tt.want)
 		}
 	}
-	if _, err := OpenFileStore(t.TempDir()); err == nil {
+	if _, err := OpenFileStore(t.TempDir(), nil); err == nil {
 		t.Error("a folder: got nil, want an error")
+	}
+}
+
+func TestFileStoreThatIsEncrypted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "card.json")
+	key := &FileStoreOptions{Key: bytes.Repeat([]byte{1}, 32)}
+	s, err := OpenFileStore(path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testStore(t, s)
+	if err := s.Commit("secret", []byte("attack at dawn")); err != nil {
+		t.Fatal(err)
+	}
+	one, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, needle := range []string{"attack", base64.StdEncoding.EncodeToString([]byte("attack at dawn")), "secret", "A000"} {
+		if bytes.Contains(one, []byte(needle)) {
+			t.Errorf("%q is in the file", needle)
+		}
+	}
+	again, err := OpenFileStore(path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Load("secret"); err != nil || string(got) != "attack at dawn" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := again.Commit("secret", []byte("attack at dawn")); err != nil {
+		t.Fatal(err)
+	}
+	if two, _ := os.ReadFile(path); bytes.Equal(one, two) {
+		t.Error("the same file twice: the nonce is not new")
+	}
+	for name, opts := range map[string]*FileStoreOptions{"no key": nil, "another key": {Key: bytes.Repeat([]byte{2}, 32)}} {
+		if _, err := OpenFileStore(path, opts); !errors.Is(err, ErrFileKey) {
+			t.Errorf("%s: got %v, want ErrFileKey", name, err)
+		}
+	}
+	if _, err := OpenFileStore(path, &FileStoreOptions{Key: make([]byte, 31)}); err == nil {
+		t.Error("a key of 31 bytes: got nil, want an error")
+	}
+	content := string(one)
+	at := strings.Index(content, `"sealed": "`) + len(`"sealed": "`) + 20
+	changed := []byte(content[:at] + string(content[at]^1) + content[at+1:])
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFileStore(path, key); err == nil {
+		t.Error("a changed file: got nil, want an error")
+	}
+	if err := os.WriteFile(path, []byte(`{"format":"cardoki card state 1"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFileStore(path, key); !errors.Is(err, ErrFileKey) {
+		t.Errorf("a file that is not encrypted: got %v, want ErrFileKey", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func TestTheCardLivesOnInItsFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "card.json")
 	insert := func() *Client {
-		store, err := card.OpenFileStore(path)
+		store, err := card.OpenFileStore(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
