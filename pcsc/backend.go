@@ -2,6 +2,8 @@ package pcsc
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/cardoki/cardoki/apdu"
 )
@@ -16,18 +18,24 @@ import (
 type session interface {
 	// readers returns all readers; none is no error.
 	readers(ctx context.Context) ([]Reader, error)
-	// waitForChange returns the readers as soon as they differ from known.
+	// waitForChange returns the readers as soon as they differ from known. A context that
+	// ends during the wait leaves the session whole.
 	waitForChange(ctx context.Context, known []Reader) ([]Reader, error)
 
-	connect(ctx context.Context, reader string, share, protocols uint32) (active uint32, err error)
-	reconnect(ctx context.Context, share, protocols uint32, initialization apdu.Disposition) (active uint32, err error)
+	connect(ctx context.Context, reader string, share Share, protocols apdu.Protocol) (active apdu.Protocol, err error)
+	reconnect(ctx context.Context, share Share, protocols apdu.Protocol, initialization apdu.Disposition) (active apdu.Protocol, err error)
 	disconnect(ctx context.Context, disposition apdu.Disposition) error
 	begin(ctx context.Context) error
 	end(ctx context.Context, disposition apdu.Disposition) error
 	status(ctx context.Context) error
 	// transmit sends a command of 4 to apdu.MaxCommandSize bytes and appends the response,
 	// which may be no byte at all.
-	transmit(ctx context.Context, protocol uint32, dst, command []byte) ([]byte, error)
+	transmit(ctx context.Context, protocol apdu.Protocol, dst, command []byte) ([]byte, error)
+	// control sends up to maxControl bytes to the reader's driver and appends what it
+	// answers.
+	control(ctx context.Context, code uint32, dst, input []byte) ([]byte, error)
+	attribute(ctx context.Context, a Attribute) ([]byte, error)
+	setAttribute(ctx context.Context, a Attribute, value []byte) error
 
 	// close gives everything back. A running call is interrupted where that can be
 	// done; otherwise what it holds is given back when it ends.
@@ -38,11 +46,52 @@ type session interface {
 // terminating zero.
 const maxReaderName = 128
 
-// Share modes of PC/SC.
-const (
-	shareExclusive = 1
-	shareShared    = 2
-)
+// maxControl is the longest input of a control code, in bytes: what pcsc-lite and
+// ebfe/scard both carry.
+const maxControl = 65535
+
+// busy reports whether the service did nothing because another program holds a
+// transaction.
+func busy(err error) bool {
+	return err != nil && errors.Is(err, SCARD_E_SHARING_VIOLATION)
+}
+
+// untilFree repeats a call that another program's transaction keeps out. The protocol
+// of pcscd has no way to wait for its end.
+func untilFree(ctx context.Context, call func() error) error {
+	err := call()
+	for try := 0; busy(err); try++ {
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+		err = call()
+	}
+	return err
+}
+
+// pause waits before a card that is busy is asked again: 1 ms at first, then
+// longer, up to 50 ms.
+func pause(ctx context.Context, try int) error {
+	t := time.NewTimer(min(time.Millisecond<<min(try, 6), 50*time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return &waitError{ctx.Err()}
+	}
+}
+
+// serviceGone reports whether err says that a session cannot be used again.
+func serviceGone(err error) bool {
+	var lost *lostError
+	var code Code
+	if errors.As(err, &lost) {
+		return true
+	}
+	return errors.As(err, &code) && (code == SCARD_E_NO_SERVICE || code == SCARD_E_SERVICE_STOPPED ||
+		code == SCARD_F_COMM_ERROR || code == SCARD_E_INVALID_HANDLE)
+}
 
 // A lostError reports that a session cannot be used again. It is an
 // [apdu.ErrRetired].

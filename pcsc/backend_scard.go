@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ebfe/scard"
@@ -22,9 +24,13 @@ import (
 // map is one.
 var statusMu sync.Mutex
 
+// statusQueries counts who waits for statusMu with a question that is answered at once:
+// those who wait for a change let them go first.
+var statusQueries atomic.Int32
+
 // statusSlice is how long a wait for a change keeps statusMu, and so how late a
 // context's end and a new reader are noticed.
-const statusSlice = 200 * time.Millisecond
+const statusSlice = 100 * time.Millisecond
 
 // scardSession calls the system's PC/SC library. A call that is given up goes on in
 // a goroutine of its own, since nothing can interrupt it; the session is then lost,
@@ -33,10 +39,13 @@ type scardSession struct {
 	ctx  *scard.Context
 	card *scard.Card
 
-	mu       sync.Mutex
-	running  bool
-	closed   bool
-	released bool
+	share Share // of card
+
+	mu        sync.Mutex
+	running   bool
+	beginning bool // a transaction is being begun; its caller may be gone
+	closed    bool
+	released  bool
 }
 
 func openSession(ctx context.Context, opts *Options) (session, error) {
@@ -49,12 +58,20 @@ func openSession(ctx context.Context, opts *Options) (session, error) {
 		return err
 	})
 	if code := Code(0); errors.As(err, &code) && !errors.Is(err, apdu.ErrRetired) {
-		return nil, &serviceError{code, os.Getenv("PCSCLITE_CSOCK_NAME"), code}
+		return nil, establishError(code)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// establishError looks closer at why there is no service.
+func establishError(code Code) error {
+	if err := diagnose(); err != nil {
+		return err
+	}
+	return &serviceError{code, os.Getenv("PCSCLITE_CSOCK_NAME"), code}
 }
 
 // run makes f, one or a few calls into the library. With a context that cannot end
@@ -129,6 +146,10 @@ func (s *scardSession) close() {
 func (s *scardSession) releaseLocked() {
 	if s.closed && !s.running && !s.released && s.ctx != nil {
 		s.released = true
+		if s.beginning {
+			// Begun for nobody: pcscd would end it by a reset of the card.
+			_ = s.card.EndTransaction(scard.LeaveCard) // none, perhaps
+		}
 		_ = s.ctx.Release() // disconnects the card; there is nobody to tell
 	}
 }
@@ -182,6 +203,13 @@ func (s *scardSession) names() ([]string, error) {
 }
 
 func (s *scardSession) statusChange(states []scard.ReaderState, timeout time.Duration) error {
+	if timeout == 0 {
+		statusQueries.Add(1)
+		defer statusQueries.Add(-1)
+	}
+	for try := 0; timeout > 0 && try < 20 && statusQueries.Load() > 0; try++ {
+		time.Sleep(time.Millisecond)
+	}
 	statusMu.Lock()
 	defer statusMu.Unlock()
 	return s.ctx.GetStatusChange(states, timeout)
@@ -234,27 +262,50 @@ func (s *scardSession) waitSlice(ctx context.Context, known []Reader) (now []Rea
 	return result, nil
 }
 
-func (s *scardSession) connect(ctx context.Context, reader string, share, protocols uint32) (active uint32, err error) {
+// scardProtocols are protocols in the numbers of this system.
+func scardProtocols(p apdu.Protocol) scard.Protocol {
+	const windowsRaw = 0x10000
+	if runtime.GOOS == "windows" && p&apdu.ProtocolRaw != 0 {
+		return scard.Protocol(p&^apdu.ProtocolRaw) | windowsRaw
+	}
+	return scard.Protocol(p)
+}
+
+// activeProtocol is the way back.
+func activeProtocol(p scard.Protocol) apdu.Protocol {
+	if p > 0xFF {
+		return apdu.ProtocolRaw
+	}
+	return apdu.Protocol(p)
+}
+
+func (s *scardSession) connect(ctx context.Context, reader string, share Share, protocols apdu.Protocol) (active apdu.Protocol, err error) {
 	var card *scard.Card
 	err = s.run(ctx, func() (err error) {
-		card, err = s.ctx.Connect(reader, scard.ShareMode(share), scard.Protocol(protocols))
+		card, err = s.ctx.Connect(reader, scard.ShareMode(share), scardProtocols(protocols))
 		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	s.card = card
-	return uint32(card.ActiveProtocol()), nil
+	s.card, s.share = card, share
+	return activeProtocol(card.ActiveProtocol()), nil
 }
 
-func (s *scardSession) reconnect(ctx context.Context, share, protocols uint32, initialization apdu.Disposition) (uint32, error) {
-	err := s.run(ctx, func() error {
-		return s.card.Reconnect(scard.ShareMode(share), scard.Protocol(protocols), scard.Disposition(initialization))
-	})
-	if err != nil {
+func (s *scardSession) reconnect(ctx context.Context, share Share, protocols apdu.Protocol, initialization apdu.Disposition) (apdu.Protocol, error) {
+	call := func() error {
+		return s.run(ctx, func() error {
+			return s.card.Reconnect(scard.ShareMode(share), scardProtocols(protocols), scard.Disposition(initialization))
+		})
+	}
+	if runtime.GOOS == "linux" && share == ShareExclusive && s.share != ShareExclusive {
+		return 0, &unsupportedError{"from shared to exclusive use with libpcsclite, which waits without end while others are connected (open a new connection instead)"}
+	}
+	if err := untilFree(ctx, call); err != nil {
 		return 0, err
 	}
-	return uint32(s.card.ActiveProtocol()), nil
+	s.share = share
+	return activeProtocol(s.card.ActiveProtocol()), nil
 }
 
 func (s *scardSession) disconnect(ctx context.Context, disposition apdu.Disposition) error {
@@ -262,7 +313,16 @@ func (s *scardSession) disconnect(ctx context.Context, disposition apdu.Disposit
 }
 
 func (s *scardSession) begin(ctx context.Context) error {
-	return s.run(ctx, s.card.BeginTransaction)
+	s.setBeginning(true)
+	err := s.run(ctx, s.card.BeginTransaction)
+	s.setBeginning(err != nil && serviceGone(err))
+	return err
+}
+
+func (s *scardSession) setBeginning(b bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beginning = b
 }
 
 func (s *scardSession) end(ctx context.Context, disposition apdu.Disposition) error {
@@ -270,24 +330,23 @@ func (s *scardSession) end(ctx context.Context, disposition apdu.Disposition) er
 }
 
 func (s *scardSession) status(ctx context.Context) error {
-	return s.run(ctx, func() error {
-		_, err := s.card.Status()
-		return err
+	return untilFree(ctx, func() error {
+		return s.run(ctx, func() error {
+			_, err := s.card.Status()
+			return err
+		})
 	})
 }
 
-func (s *scardSession) transmit(ctx context.Context, protocol uint32, dst, command []byte) ([]byte, error) {
-	if protocol != uint32(scard.ProtocolT0) && protocol != uint32(scard.ProtocolT1) {
-		return dst, SCARD_E_PROTO_MISMATCH // scard panics on it
+func (s *scardSession) transmit(ctx context.Context, protocol apdu.Protocol, dst, command []byte) ([]byte, error) {
+	if protocol != apdu.ProtocolT0 && protocol != apdu.ProtocolT1 {
+		// scard panics on it.
+		return dst, &unsupportedError{fmt.Sprintf("protocol %v through ebfe/scard", protocol)}
 	}
-	if ctx.Done() != nil {
-		command = slices.Clone(command) // the call may outlive this one
-	}
+	command, done := s.lend(ctx, command)
 	var response []byte
 	err := s.run(ctx, func() (err error) {
-		if ctx.Done() != nil {
-			defer clear(command)
-		}
+		defer done()
 		response, err = s.card.Transmit(command)
 		return err
 	})
@@ -298,3 +357,63 @@ func (s *scardSession) transmit(ctx context.Context, protocol uint32, dst, comma
 	clear(response)
 	return dst, nil
 }
+
+// lend returns what a call may keep when it outlives the caller: b or a copy of it; and
+// a function that wipes the copy.
+func (s *scardSession) lend(ctx context.Context, b []byte) ([]byte, func()) {
+	if ctx.Done() == nil {
+		return b, func() {}
+	}
+	b = slices.Clone(b)
+	return b, func() { clear(b) }
+}
+
+func (s *scardSession) control(ctx context.Context, code uint32, dst, input []byte) ([]byte, error) {
+	input, done := s.lend(ctx, input)
+	var output []byte
+	err := untilFree(ctx, func() error {
+		return s.run(ctx, func() (err error) {
+			output, err = s.card.Control(code, input)
+			if !busy(scardError(err)) {
+				done()
+			}
+			return err
+		})
+	})
+	if errors.Is(err, apdu.ErrNotSent) {
+		done() // no call goes on
+	}
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, output...)
+	clear(output)
+	return dst, nil
+}
+
+func (s *scardSession) attribute(ctx context.Context, a Attribute) ([]byte, error) {
+	var value []byte
+	err := untilFree(ctx, func() error {
+		return s.run(ctx, func() (err error) {
+			value, err = s.card.GetAttrib(scard.Attrib(a))
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+func (s *scardSession) setAttribute(ctx context.Context, a Attribute, value []byte) error {
+	value = slices.Clone(value) // never empty, on which scard panics
+	return untilFree(ctx, func() error {
+		return s.run(ctx, func() error { return s.card.SetAttrib(scard.Attrib(a), value) })
+	})
+}
+
+// An unsupportedError reports what this backend cannot do; nothing was sent.
+type unsupportedError struct{ what string }
+
+func (e *unsupportedError) Error() string   { return e.what + ": not supported" }
+func (e *unsupportedError) Unwrap() []error { return []error{apdu.ErrNotSent, errors.ErrUnsupported} }

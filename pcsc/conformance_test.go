@@ -38,6 +38,10 @@ func TestConformance(t *testing.T) {
 		{"a card torn out while it answers is gone", testTornOut},
 		{"a card swapped for another is noticed", testSwapped},
 		{"the disposition at close is carried out", testDisposition},
+		{"a card torn out in a transaction keeps nobody out of the next", testSwappedInTransaction},
+		{"exclusive use can be given up for shared use", testExclusiveGivenUp},
+		{"a direct connection needs no card, and a reader without features has none", testVirtualReader},
+		{"Watch sees a real card come, go and be reset", testWatchReal},
 		{"a closed connection says so and did not send", testClosed},
 		{"pcscd killed during a call frees the caller; a new context works", testKilled},
 	} {
@@ -66,10 +70,15 @@ func use(t testing.TB, p *system.PCSCD, card *testCard, opts *pcsc.ConnectOption
 	c := establish(t)
 	waitUntilEmpty(t, c, p.Readers[0])
 	remove = insert(t, p.Addresses[0], card)
-	if _, err := c.WaitForCard(within(t, patience), p.Readers[0]); err != nil {
+	if _, err := c.WaitForCard(within(t, patience), named(p.Readers[0])); err != nil {
 		t.Fatal(err)
 	}
 	return connect(t, c, p.Readers[0], opts), remove
+}
+
+// named accepts the reader of a name.
+func named(name string) func(pcsc.Reader) bool {
+	return func(r pcsc.Reader) bool { return r.Name == name }
 }
 
 func connect(t testing.TB, c *pcsc.Context, reader string, opts *pcsc.ConnectOptions) *pcsc.Conn {
@@ -165,7 +174,7 @@ func testReaders(t *testing.T, p *system.PCSCD) {
 	}
 	wantNot(t, err, apdu.ErrRetired)
 	remove := insert(t, p.Addresses[1], &testCard{})
-	r, err := c.WaitForCard(ctx, "")
+	r, err := c.WaitForCard(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +213,7 @@ func testOpen(t *testing.T, p *system.PCSCD) {
 	c := establish(t)
 	ctx := within(t, patience)
 	insert(t, p.Addresses[1], &testCard{})
-	if _, err := c.WaitForCard(ctx, p.Readers[1]); err != nil {
+	if _, err := c.WaitForCard(ctx, named(p.Readers[1])); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", p.Readers[1], "pcd 00 01"} {
@@ -218,7 +227,7 @@ func testOpen(t *testing.T, p *system.PCSCD) {
 		conn.Close()
 	}
 	insert(t, p.Addresses[0], &testCard{})
-	if _, err := c.WaitForCard(ctx, p.Readers[0]); err != nil {
+	if _, err := c.WaitForCard(ctx, named(p.Readers[0])); err != nil {
 		t.Fatal(err)
 	}
 	_, err := pcsc.Open(ctx, "", nil)
@@ -340,10 +349,10 @@ func testQuick(t *testing.T, p *system.PCSCD) {
 func testExclusive(t *testing.T, p *system.PCSCD) {
 	shared, _ := use(t, p, &testCard{}, nil)
 	c := establish(t)
-	_, err := c.Connect(within(t, patience), p.Readers[0], &pcsc.ConnectOptions{Exclusive: true})
+	_, err := c.Connect(within(t, patience), p.Readers[0], &pcsc.ConnectOptions{Share: pcsc.ShareExclusive})
 	wantErrors(t, err, []error{pcsc.SCARD_E_SHARING_VIOLATION}, "close the program")
 	shared.Close()
-	alone := connect(t, c, p.Readers[0], &pcsc.ConnectOptions{Exclusive: true})
+	alone := connect(t, c, p.Readers[0], &pcsc.ConnectOptions{Share: pcsc.ShareExclusive})
 	exchange(t, alone, selectMF, append(slices.Clone(selectMF), 0x90, 0))
 	readers, err := c.Readers(within(t, patience))
 	if err != nil || !readers[0].State.Exclusive() {
@@ -473,7 +482,7 @@ func testTornOut(t *testing.T, p *system.PCSCD) {
 	waitUntilEmpty(t, establish(t), p.Readers[0])
 	wantErrors(t, conn.Reconnect(ctx), []error{apdu.ErrRemoved, pcsc.SCARD_E_NO_SMARTCARD})
 	insert(t, p.Addresses[0], &testCard{atr: atr2})
-	if _, err := establish(t).WaitForCard(ctx, p.Readers[0]); err != nil {
+	if _, err := establish(t).WaitForCard(ctx, named(p.Readers[0])); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Reconnect(ctx); err != nil {
@@ -493,7 +502,7 @@ func testSwapped(t *testing.T, p *system.PCSCD) {
 	waitUntilEmpty(t, c, p.Readers[0])
 	other := &testCard{atr: atr2}
 	insert(t, p.Addresses[0], other)
-	if _, err := c.WaitForCard(ctx, p.Readers[0]); err != nil {
+	if _, err := c.WaitForCard(ctx, named(p.Readers[0])); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -507,6 +516,83 @@ func testSwapped(t *testing.T, p *system.PCSCD) {
 		t.Fatal(err)
 	}
 	exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+}
+
+func testSwappedInTransaction(t *testing.T, p *system.PCSCD) {
+	conn, remove := use(t, p, &testCard{}, nil)
+	c := establish(t)
+	other := connect(t, c, p.Readers[0], nil)
+	tornOutInTransaction(t, conn, func() {
+		remove()
+		waitUntilEmpty(t, c, p.Readers[0])
+		insert(t, p.Addresses[0], &testCard{atr: atr2})
+		if _, err := c.WaitForCard(within(t, patience), named(p.Readers[0])); err != nil {
+			t.Fatal(err)
+		}
+	}, other)
+	if err := conn.Reconnect(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+}
+
+func testExclusiveGivenUp(t *testing.T, p *system.PCSCD) {
+	conn, _ := use(t, p, &testCard{}, &pcsc.ConnectOptions{Share: pcsc.ShareExclusive})
+	ctx := within(t, patience)
+	if err := conn.Change(ctx, nil, apdu.LeaveCard); err != nil {
+		t.Fatal(err)
+	}
+	other := connect(t, establish(t), p.Readers[0], nil)
+	for _, c := range []*pcsc.Conn{other, conn, other} {
+		if err := c.Transaction(ctx, apdu.LeaveCard, func() error {
+			exchange(t, c, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func testVirtualReader(t *testing.T, p *system.PCSCD) {
+	c := establish(t)
+	ctx := within(t, patience)
+	waitUntilEmpty(t, c, p.Readers[0])
+	conn := connect(t, c, p.Readers[0], &pcsc.ConnectOptions{Share: pcsc.ShareDirect})
+	_, err := conn.Transmit(ctx, nil, selectMF)
+	wantErrors(t, err, []error{apdu.ErrNotSent}, "direct connection")
+	if f, err := conn.Features(ctx); err != nil || len(f) != 0 {
+		t.Errorf("got features %v, %v, want none", f, err)
+	}
+	if name, err := conn.AttributeText(ctx, pcsc.SCARD_ATTR_DEVICE_FRIENDLY_NAME); err != nil || name != p.Readers[0] {
+		t.Errorf("got name %q, %v, want %q", name, err, p.Readers[0])
+	}
+	_, err = conn.Attribute(ctx, pcsc.SCARD_ATTR_VENDOR_IFD_SERIAL_NO)
+	wantErrors(t, err, []error{pcsc.SCARD_E_UNSUPPORTED_FEATURE})
+	_, err = conn.Control(ctx, pcsc.ControlCode(1), nil, []byte{1})
+	wantErrors(t, err, nil)
+	if _, err := c.Readers(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func testWatchReal(t *testing.T, p *system.PCSCD) {
+	c := establish(t)
+	waitUntilEmpty(t, c, p.Readers[0])
+	w := watch(t, context.Background(), c)
+	n := w.want(t, 0, "reader added: "+p.Readers[0], "reader added: "+p.Readers[1])
+	remove := insert(t, p.Addresses[0], &testCard{})
+	n = w.want(t, n, "card inserted: "+p.Readers[0])
+	if !throughLibrary() {
+		conn := connect(t, c, p.Readers[0], nil)
+		time.Sleep(600 * time.Millisecond) // the watcher looks twice a second
+		if err := conn.Transaction(within(t, patience), apdu.ResetCard, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		n = w.want(t, n, "card reset: "+p.Readers[0])
+		conn.Close()
+	}
+	remove()
+	w.want(t, n, "card removed: "+p.Readers[0])
 }
 
 func testDisposition(t *testing.T, p *system.PCSCD) {
@@ -564,7 +650,7 @@ func testKilled(t *testing.T, p *system.PCSCD) {
 	p.Kill()
 	select {
 	case err := <-result:
-		wantErrors(t, err, []error{apdu.ErrRetired}, "establish a new context")
+		wantErrors(t, err, []error{apdu.ErrRetired}, "stopped or restarted", "security status", "Reconnect")
 	case <-time.After(patience):
 		t.Error("the call hangs")
 	}
@@ -572,17 +658,39 @@ func testKilled(t *testing.T, p *system.PCSCD) {
 	remove()
 	ctx := within(t, patience)
 	_, err := conn.Transmit(ctx, nil, selectMF)
-	wantErrors(t, err, []error{apdu.ErrRetired})
-	_, err = c.Readers(ctx)
-	wantErrors(t, err, []error{apdu.ErrRetired})
+	wantErrors(t, err, []error{apdu.ErrRetired, apdu.ErrNotSent}, "security status")
+	for range 2 {
+		_, err = c.Readers(ctx)
+		wantErrors(t, err, []error{pcsc.SCARD_E_NO_SERVICE}, "is pcscd installed and running?")
+		wantNot(t, err, apdu.ErrRetired)
+		wantErrors(t, conn.Reconnect(ctx), []error{apdu.ErrRetired, pcsc.SCARD_E_NO_SERVICE}, "is pcscd installed and running?")
+	}
 	_, err = pcsc.Establish(ctx, nil)
 	wantErrors(t, err, []error{pcsc.SCARD_E_NO_SERVICE}, "is pcscd installed and running?", p.SocketName)
+	p.Restart()
+	if readers, err := c.Readers(ctx); err != nil || len(readers) != 2 {
+		t.Errorf("the context after the restart: got %v, %v, want both readers", readers, err)
+	}
+	wantErrors(t, conn.Reconnect(ctx), []error{apdu.ErrRemoved, pcsc.SCARD_E_NO_SMARTCARD}, "insert the card")
+	_, err = conn.Transmit(ctx, nil, selectMF)
+	wantErrors(t, err, []error{apdu.ErrRetired})
+	other := &testCard{atr: atr2}
+	insert(t, p.Addresses[0], other)
+	if _, err := c.WaitForCard(ctx, named(p.Readers[0])); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Transmit(ctx, nil, selectMF); !errors.Is(err, apdu.ErrRetired) || other.commands.Load() != 0 {
+		t.Errorf("got %v and %d commands at the card before Reconnect", err, other.commands.Load())
+	}
+	if err := conn.Reconnect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(conn.ATR(), atr2) {
+		t.Errorf("got ATR % X, want that of the card there is now", conn.ATR())
+	}
+	exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
 	if err := conn.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
-	p.Restart()
-	_, err = c.Readers(ctx)
-	wantErrors(t, err, []error{apdu.ErrRetired})
-	conn, _ = use(t, p, &testCard{}, nil)
-	exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+	wantErrors(t, conn.Reconnect(ctx), []error{apdu.ErrRetired, apdu.ErrNotSent}, "was closed")
 }

@@ -149,7 +149,11 @@ func TestHangingDaemonHangsNobodyWithADeadline(t *testing.T) {
 	}{
 		{"list readers", cmdStates, func(ctx context.Context, c *pcsc.Context, _ *pcsc.Conn) error { _, err := c.Readers(ctx); return err }},
 		{"wait for a change", cmdWait, func(ctx context.Context, c *pcsc.Context, _ *pcsc.Conn) error {
-			_, err := c.WaitForChange(ctx, nil)
+			known, err := c.Readers(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = c.WaitForChange(ctx, known)
 			return err
 		}},
 		{"connect", cmdConnect, func(ctx context.Context, c *pcsc.Context, _ *pcsc.Conn) error {
@@ -196,7 +200,10 @@ func TestHangingDaemonHangsNobodyWithADeadline(t *testing.T) {
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("took %v, want about 50 ms", took)
 			}
-			wantErrors(t, err, []error{context.DeadlineExceeded}, "given up")
+			wantErrors(t, err, []error{context.DeadlineExceeded})
+			if tt.hangAt != cmdWait {
+				wantErrors(t, err, nil, "given up")
+			}
 			if tt.name == "transmit" {
 				wantErrors(t, err, []error{apdu.ErrRetired}, "may have run")
 				wantNot(t, err, apdu.ErrNotSent)
@@ -228,45 +235,6 @@ func TestAnswersThatMakeNoSenseRetireTheConnection(t *testing.T) {
 				t.Errorf("got % X, want dst unchanged", got)
 			}
 		})
-	}
-}
-
-func TestReturnValuesMeanWhatTheyMeanForTheCard(t *testing.T) {
-	for _, tt := range []struct {
-		rv   pcsc.Code
-		want error
-	}{
-		{pcsc.SCARD_W_RESET_CARD, apdu.ErrReset},
-		{pcsc.SCARD_W_UNPOWERED_CARD, apdu.ErrReset},
-		{pcsc.SCARD_W_REMOVED_CARD, apdu.ErrRemoved},
-		{pcsc.SCARD_E_NO_SMARTCARD, apdu.ErrRemoved},
-		{pcsc.SCARD_E_READER_UNAVAILABLE, apdu.ErrRemoved},
-		{pcsc.SCARD_E_NOT_TRANSACTED, apdu.ErrRemoved},
-		{pcsc.SCARD_E_COMM_DATA_LOST, apdu.ErrRemoved},
-		{pcsc.SCARD_E_NO_SERVICE, apdu.ErrRetired},
-		{pcsc.SCARD_E_INVALID_HANDLE, apdu.ErrRetired},
-		{pcsc.SCARD_F_COMM_ERROR, apdu.ErrRetired},
-		{pcsc.SCARD_E_INSUFFICIENT_BUFFER, nil},
-		{pcsc.Code(0x80100077), nil},
-	} {
-		t.Run(tt.rv.String(), func(t *testing.T) {
-			conn := (&fakeDaemon{result: map[uint32]uint32{cmdTransmit: uint32(tt.rv)}}).open(t)
-			_, err := conn.Transmit(within(t, patience), nil, selectMF)
-			wantErrors(t, err, []error{tt.rv})
-			for _, kind := range []error{apdu.ErrReset, apdu.ErrRemoved, apdu.ErrRetired, apdu.ErrNotSent} {
-				if got := errors.Is(err, kind); got != (kind == tt.want) {
-					t.Errorf("got %v, which is %v: %v", err, kind, got)
-				}
-			}
-		})
-	}
-}
-
-func TestShortResponsesMeanThatTheCardIsGone(t *testing.T) {
-	for n := range 2 {
-		conn := (&fakeDaemon{transmit: func([]byte) ([]byte, int) { return make([]byte, n), n }}).open(t)
-		_, err := conn.Transmit(within(t, patience), nil, selectMF)
-		wantErrors(t, err, []error{apdu.ErrRemoved})
 	}
 }
 
@@ -309,26 +277,6 @@ func TestLongestCommandsAndResponses(t *testing.T) {
 	got, err := conn.Transmit(within(t, patience), nil, command)
 	if err != nil || !bytes.Equal(got, long) {
 		t.Errorf("got %d bytes, %v, want %d", len(got), err, len(long))
-	}
-}
-
-func TestCloseInterruptsARunningCall(t *testing.T) {
-	conn := (&fakeDaemon{hangAt: cmdTransmit}).open(t)
-	result := make(chan error)
-	go func() {
-		_, err := conn.Transmit(context.Background(), nil, selectMF)
-		result <- err
-	}()
-	time.Sleep(20 * time.Millisecond)
-	if err := conn.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	select {
-	case err := <-result:
-		wantErrors(t, err, []error{apdu.ErrRetired})
-		wantNot(t, err, apdu.ErrNotSent)
-	case <-time.After(patience):
-		t.Fatal("the call hangs")
 	}
 }
 
@@ -390,7 +338,7 @@ func TestNoReaderSaysSo(t *testing.T) {
 	wantErrors(t, err, []error{pcsc.SCARD_E_NO_READERS_AVAILABLE}, "plug in a reader")
 	_, err = c.Connect(ctx, "Reader", nil)
 	wantErrors(t, err, []error{pcsc.SCARD_E_NO_READERS_AVAILABLE}, "plug in a reader")
-	_, err = c.WaitForCard(within(t, 50*time.Millisecond), "")
+	_, err = c.WaitForCard(within(t, 50*time.Millisecond), nil)
 	wantErrors(t, err, []error{context.DeadlineExceeded})
 	if _, err := c.Readers(ctx); err != nil {
 		t.Errorf("after a wait that timed out: %v", err)

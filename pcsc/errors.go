@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/user"
 	"runtime"
 	"strings"
 
@@ -15,12 +13,12 @@ import (
 // An Error reports a failed call. It wraps its Code, its Kind and its Err, so that
 // errors.Is finds each of them.
 type Error struct {
-	Op      string   // "establish", "list readers", "wait", "open", "connect", "transmit", "begin", "end", "status", "reconnect", "close"
+	Op      string   // what was tried: "establish", "list readers", "wait", "watch", "open", "connect", "transmit", "begin", "end", "status", "reconnect", "reset", "change", "eject", "control", "features", "attribute", "verify PIN", "close", …
 	Reader  string   // name of the reader, or what was asked for; may be empty
 	Code    Code     // what the PC/SC service returned, or 0
 	Kind    error    // apdu.ErrReset, ErrRemoved, ErrRetired or ErrNotSent, or nil
 	Readers []string // the readers that there are, when one was looked for
-	Err     error    // further cause: the context's error, an error of package net, …; may be nil
+	Err     error    // further cause: the context's error, an *AccessError, an error of package net, …; may be nil
 	Remedy  string   // what to do, in words
 }
 
@@ -77,13 +75,16 @@ func newError(op, reader string, err error) *Error {
 	var lost *lostError
 	var service *serviceError
 	switch {
-	case errors.As(err, &lost):
-		e.Code, e.Err = lost.code, lost.cause
-		if op != "establish" && op != "connect" { // which give nothing that could be retired
-			e.Kind = apdu.ErrRetired
-		}
 	case errors.As(err, &service):
 		e.Code, e.Err = service.code, service.err
+		if !beforeConnection(op) {
+			e.Kind = apdu.ErrRetired
+		}
+	case errors.As(err, &lost):
+		e.Code, e.Err = lost.code, lost.cause
+		if !beforeConnection(op) { // else there is nothing that could be retired
+			e.Kind = apdu.ErrRetired
+		}
 	case errors.As(err, &e.Code):
 		e.Kind = kind(op, e.Code)
 		if err != error(e.Code) {
@@ -98,23 +99,26 @@ func newError(op, reader string, err error) *Error {
 	return e
 }
 
+// beforeConnection reports whether op has no connection to a card that it could lose.
+func beforeConnection(op string) bool {
+	switch op {
+	case "establish", "list readers", "wait", "watch", "open", "connect":
+		return true
+	}
+	return false
+}
+
 // kind returns what a return value means for the card, in the terms of package
 // apdu, or nil. Before there is a connection it means nothing.
 func kind(op string, code Code) error {
-	switch op {
-	case "establish", "list readers", "wait", "open", "connect":
-		switch code {
-		case SCARD_F_COMM_ERROR, SCARD_E_NO_SERVICE, SCARD_E_SERVICE_STOPPED, SCARD_E_INVALID_HANDLE:
-			if op == "list readers" || op == "wait" {
-				return apdu.ErrRetired
-			}
-		}
+	if beforeConnection(op) {
 		return nil
 	}
 	switch code {
 	case SCARD_W_RESET_CARD, SCARD_W_UNPOWERED_CARD:
 		return apdu.ErrReset
-	case SCARD_W_REMOVED_CARD, SCARD_E_NO_SMARTCARD, SCARD_E_UNKNOWN_READER, SCARD_E_READER_UNAVAILABLE:
+	case SCARD_W_REMOVED_CARD, SCARD_E_NO_SMARTCARD, SCARD_E_UNKNOWN_READER, SCARD_E_READER_UNAVAILABLE,
+		SCARD_E_INVALID_VALUE: // what pcscd says of a handle whose reader was unplugged
 		return apdu.ErrRemoved
 	case SCARD_E_NOT_TRANSACTED, SCARD_E_COMM_DATA_LOST:
 		// What pcscd makes of a failed exchange before it has seen the card go.
@@ -138,14 +142,14 @@ func remedy(e *Error, service *serviceError) string {
 		return serviceRemedy(service)
 	case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded):
 		switch {
-		case e.Op == "establish":
+		case e.Op == "establish", e.Op == "list readers" && !errors.Is(e.Err, apdu.ErrNotSent):
 			return "the PC/SC service did not answer, and the attempt was given up"
 		case e.Op == "connect":
 			return "another program holds the card, or the PC/SC service did not answer: the attempt was given up"
 		case e.Kind == apdu.ErrRetired && e.Op == "transmit":
-			return "the command may have run, and this connection was given up: open a new one"
+			return "the command may have run, and this connection was given up; " + whatIsLost
 		case e.Kind == apdu.ErrRetired:
-			return "the PC/SC service did not answer, and this connection was given up: open a new one"
+			return "the PC/SC service did not answer, and this connection was given up; " + whatIsLost
 		case e.Kind == apdu.ErrNotSent && e.Op == "transmit":
 			return "the command was not sent"
 		}
@@ -154,12 +158,10 @@ func remedy(e *Error, service *serviceError) string {
 		return "reconnect, then select the application and verify the PIN again"
 	case e.Kind == apdu.ErrRemoved:
 		return "insert the card and reconnect"
-	case e.Code == SCARD_F_COMM_ERROR && e.Op == "connect":
-		return "pcscd stopped, or its policy does not let " + userName() + " use this reader: see polkit action org.debian.pcsc-lite.access_card"
 	case e.Kind == apdu.ErrRetired && e.Code != 0:
-		return "the PC/SC service was stopped or restarted: establish a new context"
+		return "the PC/SC service was stopped or restarted; " + whatIsLost
 	case e.Kind == apdu.ErrRetired:
-		return "open a new connection"
+		return whatIsLost
 	}
 	switch e.Code {
 	case SCARD_E_NO_READERS_AVAILABLE:
@@ -174,11 +176,14 @@ func remedy(e *Error, service *serviceError) string {
 		return "see that the card is the right way round and clean"
 	case SCARD_E_PROTO_MISMATCH:
 		return "connect with both protocols allowed, or reconnect"
-	case SCARD_W_SECURITY_VIOLATION:
-		return "let " + userName() + " do polkit action org.debian.pcsc-lite.access_card by a rule in /etc/polkit-1/rules.d"
+	case SCARD_E_UNSUPPORTED_FEATURE:
+		return "the reader or its driver does not know this"
 	}
 	return ""
 }
+
+// whatIsLost is said of a connection that is lost.
+const whatIsLost = "selection, security status and any transaction are lost: Reconnect, then select and verify again"
 
 // found lists readers for a message.
 func found(readers []string) string {
@@ -190,17 +195,16 @@ func found(readers []string) string {
 
 // serviceRemedy says how to get at the PC/SC service.
 func serviceRemedy(e *serviceError) string {
+	var access *AccessError
 	switch {
+	case errors.As(e.err, &access):
+		return access.Remedy
 	case errors.Is(e.err, errors.ErrUnsupported):
 		return ""
 	case runtime.GOOS == "windows":
 		return "start the Smart Card service (SCardSvr) and plug in a reader"
 	case runtime.GOOS == "darwin":
 		return "plug in a reader"
-	case e.code == SCARD_W_SECURITY_VIOLATION && errors.Is(e.err, os.ErrPermission):
-		return fmt.Sprintf("%s may not open %s: ask for write permission on the socket", userName(), e.path)
-	case e.code == SCARD_W_SECURITY_VIOLATION:
-		return fmt.Sprintf("pcscd at %s seems not to admit %s: allow polkit action org.debian.pcsc-lite.access_pcsc by a rule in /etc/polkit-1/rules.d, or work from a local session", e.path, userName())
 	case e.code == SCARD_E_SERVICE_STOPPED:
 		return fmt.Sprintf("pcscd at %s is too old or too new for this program: install pcsc-lite 1.8.24 or later, or update this program", e.path)
 	}
@@ -208,12 +212,4 @@ func serviceRemedy(e *serviceError) string {
 		return "is pcscd installed and running? (Debian: apt-get install pcscd; systemctl start pcscd.socket)"
 	}
 	return fmt.Sprintf("nothing answers at %s: is pcscd installed and running? (Debian: apt-get install pcscd; systemctl start pcscd.socket)", e.path)
-}
-
-// userName names the user of this process for a message.
-func userName() string {
-	if u, err := user.Current(); err == nil {
-		return fmt.Sprintf("user %s", u.Username)
-	}
-	return fmt.Sprintf("uid %d", os.Getuid())
 }

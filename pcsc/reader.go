@@ -3,6 +3,8 @@ package pcsc
 import (
 	"bytes"
 	"strings"
+
+	"github.com/cardoki/cardoki/apdu"
 )
 
 // A Reader is a card reader as it was at some moment.
@@ -10,11 +12,15 @@ type Reader struct {
 	Name  string
 	State State
 	ATR   []byte // answer to reset of the card; nil without a card
+	// Protocol is what is spoken with the card. It is 0 when none was chosen yet, as
+	// after a reset, and where the service does not tell: only the backend in pure Go
+	// knows it.
+	Protocol apdu.Protocol
 }
 
 // equal reports whether nothing happened between r and s.
 func (r Reader) equal(s Reader) bool {
-	return r.Name == s.Name && r.State == s.State && bytes.Equal(r.ATR, s.ATR)
+	return r.Name == s.Name && r.State == s.State && r.Protocol == s.Protocol && bytes.Equal(r.ATR, s.ATR)
 }
 
 // A State is the state of a reader: the SCARD_STATE bits of PC/SC. The upper 16

@@ -104,11 +104,17 @@ func (c *Client) Transmit(ctx context.Context, card Card, protocol uint32, dst, 
 	c.request = req[:0]
 	defer clear(req[headerSize+transmitSize:])
 
+	return c.exchangeBytes(ctx, dst, req, transmitSize, 24)
+}
+
+// exchangeBytes sends req and appends the bytes that follow the answer to dst. Their
+// number is at offset in the answer, which has the given size.
+func (c *Client) exchangeBytes(ctx context.Context, dst, req []byte, size, offset int) ([]byte, error) {
 	w, err := c.watch(ctx)
 	if err != nil {
 		return dst, err
 	}
-	out, rv, err := c.transmit(dst, req)
+	out, rv, err := c.sendAndAppend(dst, req, size, offset)
 	if err = c.settle(ctx, w, err); err == nil && rv != rvSuccess {
 		err = rv
 	}
@@ -118,19 +124,18 @@ func (c *Client) Transmit(ctx context.Context, card Card, protocol uint32, dst, 
 	return out, nil
 }
 
-// transmit sends req and appends the response to dst.
-func (c *Client) transmit(dst, req []byte) ([]byte, RV, error) {
+func (c *Client) sendAndAppend(dst, req []byte, size, offset int) ([]byte, RV, error) {
 	if _, err := c.conn.Write(req); err != nil {
 		return dst, 0, err
 	}
-	ans := c.answer[:transmitSize]
+	ans := c.answer[:size]
 	if _, err := io.ReadFull(c.conn, ans); err != nil {
 		return dst, 0, err
 	}
-	if rv := RV(le.Uint32(ans[28:])); rv != rvSuccess {
-		return dst, rv, nil // no response follows
+	if rv := RV(le.Uint32(ans[size-4:])); rv != rvSuccess {
+		return dst, rv, nil // no byte follows
 	}
-	n := le.Uint32(ans[24:])
+	n := le.Uint32(ans[offset:])
 	if n > MaxAPDU {
 		return dst, 0, &ProtocolError{Reason: fmt.Sprintf("response of %d bytes", n)}
 	}

@@ -69,6 +69,14 @@ func states(name string, state uint32, atr []byte) []byte {
 	return b
 }
 
+// attribute is the structure of an attribute: handle, identifier, 264 bytes, how many
+// of them count, return value.
+func attribute(card, id uint32, value []byte, length, rv uint32) []byte {
+	b := append(numbers(card, id), value...)
+	b = append(b, make([]byte, 264-len(value))...)
+	return append(b, numbers(length, rv)...)
+}
+
 func newClient(t testing.TB, answers ...[]byte) (*pcsclite.Client, *scripted) {
 	t.Helper()
 	conn := &scripted{}
@@ -117,18 +125,46 @@ func TestRequestsAreLaidOutAsTheDaemonReadsThem(t *testing.T) {
 			}
 			return err
 		}, append(numbers(32, 0x09, 7, 2, 16, 4, 2, 16, 65548, 0), 0, 0xA4, 4, 0)},
+		{"control", append(numbers(7, 0x42000D48, 2, 65548, 3, 0), 6, 4, 0), func(c *pcsclite.Client) error {
+			got, err := c.Control(ctx, 7, 0x42000D48, []byte{1}, []byte{8, 9})
+			if !bytes.Equal(got, []byte{1, 6, 4, 0}) {
+				t.Errorf("control: got % X, want 01 06 04 00", got)
+			}
+			return err
+		}, append(numbers(24, 0x0A, 7, 0x42000D48, 2, 65548, 0, 0), 8, 9)},
+		{"control without input and output", numbers(7, 1, 0, 65548, 0, 0), func(c *pcsclite.Client) error {
+			_, err := c.Control(ctx, 7, 1, nil, nil)
+			return err
+		}, numbers(24, 0x0A, 7, 1, 0, 65548, 0, 0)},
+		{"attribute", attribute(7, 0x10100, []byte("Vendor\x00"), 7, 0), func(c *pcsclite.Client) error {
+			got, err := c.Attribute(ctx, 7, 0x10100)
+			if string(got) != "Vendor\x00" {
+				t.Errorf("attribute: got %q", got)
+			}
+			return err
+		}, append(numbers(280, 0x0F), attribute(7, 0x10100, nil, 264, 0)...)},
+		{"set attribute", attribute(7, 0x7FFF0007, []byte{1}, 1, 0), func(c *pcsclite.Client) error {
+			return c.SetAttribute(ctx, 7, 0x7FFF0007, []byte{1})
+		}, append(numbers(280, 0x10), attribute(7, 0x7FFF0007, []byte{1}, 1, 0)...)},
 		{"status", numbers(7, 0), func(c *pcsclite.Client) error { return c.Status(ctx, 7) }, numbers(8, 0x0B, 7, 0)},
 		{"cancel", numbers(9, 0), func(c *pcsclite.Client) error { return c.Cancel(ctx, 9) }, numbers(8, 0x0D, 9, 0)},
 		{"reader states", states("R", 2, nil), func(c *pcsclite.Client) error { _, err := c.ReaderStates(ctx); return err }, numbers(0, 0x12)},
 		{"wait, nothing new, event, states", bytes.Join([][]byte{states("R", 2, nil), numbers(0, 0), states("R", 4, nil)}, nil), func(c *pcsclite.Client) error {
-			s, err := c.WaitReaderStateChange(ctx, func([]pcsclite.ReaderState) bool { return false })
+			s, err := c.WaitReaderStateChange(ctx, 0, func([]pcsclite.ReaderState) bool { return false })
 			if len(s) != 1 || s[0].State != 4 {
 				t.Errorf("wait: got %v, want the later states", s)
 			}
 			return err
 		}, numbers(0, 0x13, 0, 0x12)},
+		{"wait, nothing new, limit", bytes.Join([][]byte{states("R", 2, nil), numbers(0, 0), states("R", 4, nil)}, nil), func(c *pcsclite.Client) error {
+			s, err := c.WaitReaderStateChange(ctx, time.Nanosecond, func([]pcsclite.ReaderState) bool { return false })
+			if len(s) != 1 || s[0].State != 4 {
+				t.Errorf("wait: got %v, want the later states", s)
+			}
+			return err
+		}, numbers(0, 0x13, 0, 0x14, 0, 0x12)},
 		{"wait, something new, stop", append(states("R", 2, nil), numbers(0, 0)...), func(c *pcsclite.Client) error {
-			_, err := c.WaitReaderStateChange(ctx, func([]pcsclite.ReaderState) bool { return true })
+			_, err := c.WaitReaderStateChange(ctx, 0, func([]pcsclite.ReaderState) bool { return true })
 			return err
 		}, numbers(0, 0x13, 0, 0x14)},
 	} {
@@ -186,6 +222,38 @@ func TestCommandsOfALengthThatTheDaemonClosesOnAreNotSent(t *testing.T) {
 	}
 }
 
+func TestControlAndAttributesOfAWrongLength(t *testing.T) {
+	ctx := context.Background()
+	c, conn := newClient(t)
+	if _, err := c.Control(ctx, 7, 1, nil, make([]byte, pcsclite.MaxAPDU+1)); err == nil || c.Closed() {
+		t.Errorf("long input: got %v, closed %v", err, c.Closed())
+	}
+	for _, n := range []int{0, 265} {
+		if err := c.SetAttribute(ctx, 7, 1, make([]byte, n)); err == nil || c.Closed() {
+			t.Errorf("attribute of %d bytes: got %v, closed %v", n, err, c.Closed())
+		}
+	}
+	if conn.received.Len() != 0 {
+		t.Errorf("%d bytes were sent", conn.received.Len())
+	}
+	var broken *pcsclite.BrokenError
+	c, _ = newClient(t, attribute(7, 1, nil, 265, 0))
+	if _, err := c.Attribute(ctx, 7, 1); !errors.As(err, &broken) || !strings.Contains(err.Error(), "265") {
+		t.Errorf("attribute of 265 bytes announced: got %v", err)
+	}
+	c, _ = newClient(t, numbers(7, 1, 0, 65548, 0xFFFFFFFF, 0))
+	if _, err := c.Control(ctx, 7, 1, nil, nil); !errors.As(err, &broken) {
+		t.Errorf("output of 4 GiB announced: got %v", err)
+	}
+	c, _ = newClient(t, attribute(7, 1, nil, 0, 0x8010001F), numbers(7, 1, 0, 65548, 0, 0x8010001F))
+	if _, err := c.Attribute(ctx, 7, 1); err != pcsclite.RV(0x8010001F) {
+		t.Errorf("got %v, want 0x8010001F", err)
+	}
+	if _, err := c.Control(ctx, 7, 1, nil, nil); err != pcsclite.RV(0x8010001F) {
+		t.Errorf("got %v, want 0x8010001F", err)
+	}
+}
+
 func TestContextThatEndsWhileTheAnswerComesLeavesNoDeadline(t *testing.T) {
 	c, conn := newClient(t, numbers(7, 0))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -209,6 +277,13 @@ func TestCommandIsClearedWhenItWasSent(t *testing.T) {
 	}
 	if bytes.Contains(conn.written, pin[5:]) {
 		t.Error("the PIN is still in the buffer of the client")
+	}
+	c, conn = newClient(t, numbers(7, 1, 9, 65548, 0, 0))
+	if _, err := c.Control(context.Background(), 7, 1, nil, pin); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasSuffix(conn.received.Bytes(), pin) || bytes.Contains(conn.written, pin[5:]) {
+		t.Error("the input of a control code was not sent, or is still in the buffer of the client")
 	}
 }
 
@@ -254,9 +329,9 @@ func FuzzClient(f *testing.F) {
 			}
 		}
 		card, _, _ := c.Connect(ctx, "Reader", 2, 3)
+		dst := []byte{1, 2, 3}
 		for range 2 {
 			before := conn.sent.Len()
-			dst := []byte{1, 2, 3}
 			got, err := c.Transmit(ctx, card, 2, dst, []byte{0, 0xA4, 4, 0})
 			if err != nil && len(got) != len(dst) || !bytes.Equal(got[:3], dst) {
 				t.Errorf("got % X, %v", got, err)
@@ -266,9 +341,15 @@ func FuzzClient(f *testing.F) {
 			}
 		}
 		c.Status(ctx, card)
+		if got, err := c.Control(ctx, card, 1, dst, nil); err != nil && len(got) != len(dst) || !bytes.Equal(got[:3], dst) {
+			t.Errorf("control: got % X, %v", got, err)
+		}
+		if got, err := c.Attribute(ctx, card, 1); len(got) > 264 || err != nil && got != nil {
+			t.Errorf("attribute: got % X, %v", got, err)
+		}
 		c.BeginTransaction(ctx, card)
 		c.Reconnect(ctx, card, 2, 3, 0)
-		c.WaitReaderStateChange(ctx, func([]pcsclite.ReaderState) bool { return len(b)%2 == 0 })
+		c.WaitReaderStateChange(ctx, 0, func([]pcsclite.ReaderState) bool { return len(b)%2 == 0 })
 		c.EndTransaction(ctx, card, 0)
 		c.Disconnect(ctx, card, 0)
 		err = c.Release(ctx)

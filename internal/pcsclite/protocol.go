@@ -16,8 +16,11 @@ const (
 	cmdBeginTransaction             = 0x07
 	cmdEndTransaction               = 0x08
 	cmdTransmit                     = 0x09
+	cmdControl                      = 0x0A
 	cmdStatus                       = 0x0B
 	cmdCancel                       = 0x0D
+	cmdGetAttrib                    = 0x0F
+	cmdSetAttrib                    = 0x10
 	cmdVersion                      = 0x11
 	cmdGetReadersState              = 0x12
 	cmdWaitReaderStateChange        = 0x13
@@ -40,6 +43,8 @@ const (
 	maxReaders    = 16
 	readerSize    = 184 // one reader state
 	transmitSize  = 32
+	controlSize   = 24
+	maxAttribute  = 264
 
 	// MaxAPDU is the longest command and the longest response that the daemon
 	// carries, in bytes. It closes the socket on a longer command.
@@ -50,6 +55,7 @@ const (
 const (
 	ShareExclusive = 1
 	ShareShared    = 2
+	ShareDirect    = 3 // with the reader, card or no card
 )
 
 // Bits of [ReaderState.State].

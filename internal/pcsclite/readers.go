@@ -30,14 +30,15 @@ func (c *Client) states(ctx context.Context, command uint32) ([]ReaderState, err
 }
 
 // WaitReaderStateChange waits until something happens to a reader and returns the
-// readers as they are then. It asks for the next event first and then calls
-// changed with the present states: when it returns true they are returned at
-// once, so that nothing is missed between two calls.
+// readers as they are then; after the given limit, unless that is 0, it returns them
+// even so, since the daemon tells no event when a card is reset. It asks for the next
+// event first and then calls changed with the present states: when it returns true they
+// are returned at once, so that nothing is missed between two calls.
 //
 // When ctx ends the waiting is called off, and the client can be used on unless
 // the error is a [*BrokenError]. [Client.Cancel] by another client makes it return
 // 0x80100002.
-func (c *Client) WaitReaderStateChange(ctx context.Context, changed func([]ReaderState) bool) ([]ReaderState, error) {
+func (c *Client) WaitReaderStateChange(ctx context.Context, limit time.Duration, changed func([]ReaderState) bool) ([]ReaderState, error) {
 	// From here until the 8-byte event or the 8-byte answer to the stop command
 	// (one of them comes, never both) the exchange is open.
 	states, err := c.states(ctx, cmdWaitReaderStateChange)
@@ -47,18 +48,25 @@ func (c *Client) WaitReaderStateChange(ctx context.Context, changed func([]Reade
 	if changed(states) {
 		return states, c.stopWaiting(ctx)
 	}
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
 	event := c.answer[:8]
-	w, err := c.watch(ctx)
-	if err == nil {
+	over := false
+	w, err := c.watch(limited)
+	switch {
+	case err == nil:
 		var n int
 		n, err = io.ReadFull(c.conn, event)
 		if w.stop != nil && !w.stop() {
 			<-w.done
-			if errors.Is(err, os.ErrDeadlineExceeded) && n == 0 {
-				err = ctx.Err()
-			}
+			over = errors.Is(err, os.ErrDeadlineExceeded) && n == 0
 		}
 		c.conn.SetDeadline(time.Time{})
+	case limited.Err() != nil:
+		over = true
 	}
 	switch {
 	case err == nil:
@@ -66,11 +74,17 @@ func (c *Client) WaitReaderStateChange(ctx context.Context, changed func([]Reade
 			return nil, err
 		}
 		return c.ReaderStates(ctx)
-	case ctx.Err() != nil && err == ctx.Err():
+	case over:
 		if stopErr := c.stopWaiting(ctx); stopErr != nil {
-			return nil, &BrokenError{Cause: err}
+			if ctx.Err() != nil {
+				stopErr = &BrokenError{Cause: ctx.Err()}
+			}
+			return nil, stopErr
 		}
-		return nil, err
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return c.ReaderStates(ctx)
 	}
 	return nil, c.broken(ctx, err)
 }

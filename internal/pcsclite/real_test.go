@@ -43,7 +43,7 @@ func TestRealDaemon(t *testing.T) {
 	t.Run("a wait is called off when its context ends, and the client lives", func(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, 30*time.Millisecond)
 		defer cancel()
-		_, err := c.WaitReaderStateChange(short, unchanged)
+		_, err := c.WaitReaderStateChange(short, 0, unchanged)
 		var broken *pcsclite.BrokenError
 		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &broken) {
 			t.Errorf("got %v, want the context's error alone", err)
@@ -56,7 +56,7 @@ func TestRealDaemon(t *testing.T) {
 		other := dial(t)
 		result := make(chan error)
 		go func() {
-			_, err := c.WaitReaderStateChange(ctx, unchanged)
+			_, err := c.WaitReaderStateChange(ctx, 0, unchanged)
 			result <- err
 		}()
 		for {
@@ -74,6 +74,25 @@ func TestRealDaemon(t *testing.T) {
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
+		}
+	})
+	t.Run("control codes and attributes reach the driver, which knows none", func(t *testing.T) {
+		c := dial(t)
+		card, _, err := c.Connect(ctx, p.Readers[0], pcsclite.ShareDirect, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Control(ctx, card, 0x42000D48, nil, nil); err != pcsclite.RV(0x8010001F) {
+			t.Errorf("control: got %v, want 0x8010001F", err)
+		}
+		if _, err := c.Attribute(ctx, card, 0x00010100); err != pcsclite.RV(0x8010001F) {
+			t.Errorf("attribute: got %v, want 0x8010001F", err)
+		}
+		if err := c.SetAttribute(ctx, card, 0x7FFF0007, []byte{1}); err == nil {
+			t.Error("set attribute: got no error")
+		}
+		if err := c.Status(ctx, card); err != nil { // the layouts fitted
+			t.Errorf("next call: %v", err)
 		}
 	})
 	t.Run("a released client is closed", func(t *testing.T) {

@@ -81,7 +81,7 @@ func serialInReader(t *testing.T, daemon *system.PCSCD) string {
 		t.Fatal(err)
 	}
 	defer pc.Close()
-	if _, err := pc.WaitForCard(ctx, daemon.Readers[0]); err != nil {
+	if _, err := pc.WaitForCard(ctx, func(r pcsc.Reader) bool { return r.Name == daemon.Readers[0] }); err != nil {
 		t.Fatal(err)
 	}
 	client, err := piv.Open(ctx, connect(t, daemon), nil)

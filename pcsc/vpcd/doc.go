@@ -1,11 +1,22 @@
 // Package vpcd puts a card in software into the virtual reader of a real pcscd:
 // the driver vpcd of vsmartcard (Debian: vsmartcard-vpcd), which listens on a TCP
-// port, 35963 by default, for a card to come.
+// port, 35963 by default, for a card to come. And it is such a reader itself, for the
+// cards in software of others.
 //
 // [DialAndServe] connects a card to the driver and serves it until its context
 // ends; every PC/SC program of the machine then finds that card in the reader.
 //
 //	err := vpcd.DialAndServe(ctx, vpcd.DefaultAddress, c, &vpcd.Options{Redial: true})
+//
+// The card is in the reader for as long as it is served. A [Slot] puts cards in and
+// takes them out by calls. Any number of cards can be served at once, each at the
+// address of a reader of its own.
+//
+// [Listen] is the other end: a program that is the reader, without any pcscd, for a
+// card that [Serve], vicc of vsmartcard or anything else of that protocol connects.
+//
+//	l, err := vpcd.Listen("")
+//	c, err := l.Accept(ctx) // an apdu.Transmitter
 //
 // Whoever can reach that pcscd can use the card. The driver listens on all network
 // interfaces, takes the first card that comes, and the connection is neither
@@ -21,5 +32,6 @@
 //
 // # Concurrency
 //
-// The calls of a [Card] are made by one goroutine, that of Serve.
+// The calls of a [Card] are made by one goroutine, that of Serve. A [Conn] is used by
+// one goroutine at a time; a [Slot] by any number.
 package vpcd

@@ -70,12 +70,20 @@ func DialAndServe(ctx context.Context, address string, card Card, opts *Options)
 }
 
 func dialAndServe(ctx context.Context, address string, card Card) error {
+	conn, err := dial(ctx, address)
+	if err != nil {
+		return err
+	}
+	return Serve(ctx, conn, card)
+}
+
+func dial(ctx context.Context, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("vpcd: no virtual reader (is pcscd running, with the driver vpcd?): %w", err)
+		return nil, fmt.Errorf("vpcd: no virtual reader (is pcscd running, with the driver vpcd?): %w", err)
 	}
-	return Serve(ctx, conn, card)
+	return conn, nil
 }
 
 // A CardError reports that the card gave no response to a command. The card has
