@@ -5,7 +5,8 @@ FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 
 # Debian packages of the real parts that the tests run against.
-DEPS = pcscd libpcsclite-dev vsmartcard-vpcd pkg-config gcc libc6-dev softhsm2 opensc opensc-pkcs11 openssl
+DEPS = pcscd libpcsclite-dev vsmartcard-vpcd vsmartcard-vpicc python3-pycryptodome pkg-config gcc libc6-dev softhsm2 opensc opensc-pkcs11 openssl \
+	yubico-piv-tool
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-if-allowed test bench fuzz lint generate
@@ -28,8 +29,8 @@ deps-if-allowed:
 test: deps-if-allowed ## vet and all tests, with the race detector, on real parts
 	$(GO) vet ./...
 	$(GO) test -race -count 1 -timeout 9m ./...
-	$(GO) vet -tags libpcsclite ./pcsc
-	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite ./pcsc
+	$(GO) vet -tags libpcsclite ./pcsc/...
+	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite ./pcsc ./pcsc/pcsctest
 	cd internal/peers && $(GO) vet ./...
 
 bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers

@@ -12,7 +12,8 @@ import (
 //
 // Where the Transmitter has no [Transactor], Begin and End do nothing; where it
 // is not [Described], ATR and Limits return zero values; where it has no
-// [Reconnecter], Reconnect returns an error that Is [errors.ErrUnsupported].
+// [Reconnecter], Reconnect returns an error that Is [errors.ErrUnsupported], and so do
+// VerifyPIN and ModifyPIN where it has no [PINPad].
 //
 // It is used by one goroutine at a time, as the Transmitter is.
 type Decorator struct {
@@ -23,6 +24,7 @@ var (
 	_ Transactor  = Decorator{}
 	_ Described   = Decorator{}
 	_ Reconnecter = Decorator{}
+	_ PINPad      = Decorator{}
 )
 
 // Begin begins a transaction, see [Transactor].
@@ -63,6 +65,25 @@ func (d Decorator) Reconnect(ctx context.Context) error {
 		return t.Reconnect(ctx)
 	}
 	return fmt.Errorf("apdu: this transport cannot be connected again, open a new one: %w", errors.ErrUnsupported)
+}
+
+// errNoPINPad is what a transport without a keypad answers.
+var errNoPINPad = fmt.Errorf("apdu: this reader has no keypad: %w: %w", errors.ErrUnsupported, ErrNotSent)
+
+// VerifyPIN has the user enter a PIN on the reader, see [PINPad].
+func (d Decorator) VerifyPIN(ctx context.Context, v *PINVerify) (Response, error) {
+	if p, ok := d.Transmitter.(PINPad); ok {
+		return p.VerifyPIN(ctx, v)
+	}
+	return Response{}, errNoPINPad
+}
+
+// ModifyPIN has the user enter a new PIN on the reader, see [PINPad].
+func (d Decorator) ModifyPIN(ctx context.Context, m *PINModify) (Response, error) {
+	if p, ok := d.Transmitter.(PINPad); ok {
+		return p.ModifyPIN(ctx, m)
+	}
+	return Response{}, errNoPINPad
 }
 
 // A Tracer is a [Transmitter] that tells every exchange in words, as [Explain]

@@ -54,7 +54,8 @@ var (
 	// ErrRemoved: the card, or its reader, is gone.
 	ErrRemoved = errors.New("apdu: card was removed")
 	// ErrRetired: this connection was given up, after a cancelled call or by
-	// Close. Open a new one.
+	// Close. Reconnect, where the transport is a [Reconnecter] that can, or open a
+	// new one.
 	ErrRetired = errors.New("apdu: connection is no longer usable")
 	// ErrNotSent: the command did not reach the card and may be sent again.
 	ErrNotSent = errors.New("apdu: command was not sent")

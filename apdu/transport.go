@@ -87,7 +87,8 @@ type Limits struct {
 }
 
 // A Reconnecter is a [Transmitter] that can be used again after [ErrReset]:
-// Reconnect accepts the reset. Selection and security status are gone.
+// Reconnect accepts the reset. Some can after [ErrRemoved] and [ErrRetired] too, with
+// whatever card is there then. Selection and security status are gone.
 type Reconnecter interface {
 	Reconnect(ctx context.Context) error
 }

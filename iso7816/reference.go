@@ -3,6 +3,7 @@ package iso7816
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/cardoki/cardoki/apdu"
 )
@@ -131,4 +132,63 @@ func (ch *Channel) present(ctx context.Context, ins apdu.Instruction, p1, refere
 		return err
 	}
 	return verifyResult(&c, r.Status)
+}
+
+// VerifyByPINPad has the user enter a PIN on the reader's keypad, which presents it to
+// the card (PC/SC part 10). data is the data field with its padding and without the PIN;
+// e says where the PIN goes, its Command is made here. A refusal is a [*VerifyError], as
+// with [Channel.Verify]. A transport without a keypad gives an error that Is
+// [errors.ErrUnsupported], and so does secure messaging, which the reader can't put on;
+// nothing was sent then. See [apdu.PINPad] for the errors of the entry.
+func (ch *Channel) VerifyByPINPad(ctx context.Context, reference byte, data []byte, e apdu.PINEntry) error {
+	c := apdu.Command{Instruction: apdu.InsVerify, P2: reference, Data: data}
+	return ch.byPINPad(ctx, &c, func(pad apdu.PINPad, command []byte) (apdu.Response, error) {
+		e.Command = command
+		return pad.VerifyPIN(ctx, &apdu.PINVerify{PINEntry: e})
+	})
+}
+
+// ChangeByPINPad has the user enter the old and the new PIN on the reader's keypad, which
+// replaces one by the other. data is the data field with its padding and without the PINs,
+// the old one first; m says where they go, its Command is made here. It is
+// [Channel.VerifyByPINPad] in all else.
+func (ch *Channel) ChangeByPINPad(ctx context.Context, reference byte, data []byte, m apdu.PINModify) error {
+	c := apdu.Command{Instruction: apdu.InsChangeReferenceData, P2: reference, Data: data}
+	return ch.byPINPad(ctx, &c, func(pad apdu.PINPad, command []byte) (apdu.Response, error) {
+		m.Command = command
+		return pad.ModifyPIN(ctx, &m)
+	})
+}
+
+func (ch *Channel) byPINPad(ctx context.Context, c *apdu.Command, enter func(apdu.PINPad, []byte) (apdu.Response, error)) error {
+	pad, ok := ch.t.(apdu.PINPad)
+	if !ok {
+		return fmt.Errorf("iso7816: %v: this reader has no keypad: %w: %w", c.Instruction, errors.ErrUnsupported, apdu.ErrNotSent)
+	}
+	if err := ch.acquire(ctx); err != nil {
+		return err
+	}
+	defer ch.release()
+	if err := ch.usable(); err != nil {
+		return err
+	}
+	if ch.sm != nil {
+		return fmt.Errorf("iso7816: %v by the reader's keypad under secure messaging: %w: %w", c.Instruction, errors.ErrUnsupported, apdu.ErrNotSent)
+	}
+	if err := ch.breakChain(ctx); err != nil {
+		return err
+	}
+	command := *c
+	if ch.number != 0 && !ch.opts.OwnedChannel {
+		command.Class = ch.profile.setChannel(command.Class, ch.number)
+	}
+	b, err := command.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	r, err := enter(pad, b)
+	if err != nil {
+		return fmt.Errorf("iso7816: %v: %w", c.Instruction, err)
+	}
+	return verifyResult(c, r.Status)
 }

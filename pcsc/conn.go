@@ -47,6 +47,7 @@ var _ interface {
 	apdu.Transactor
 	apdu.Described
 	apdu.Reconnecter
+	apdu.PINPad
 } = (*Conn)(nil)
 
 // connect makes the first connection, or one in place of one that was lost.

@@ -193,7 +193,12 @@ func (c *Context) Connect(ctx context.Context, reader string, opts *ConnectOptio
 	if c.closed.Load() {
 		return nil, c.errClosed("connect")
 	}
-	conn := &Conn{service: c.opts, reader: reader, lock: newLock()}
+	return connectTo(ctx, c.opts, reader, opts)
+}
+
+// connectTo is Connect by the service that is given.
+func connectTo(ctx context.Context, service Options, reader string, opts *ConnectOptions) (*Conn, error) {
+	conn := &Conn{service: service, reader: reader, lock: newLock()}
 	if opts != nil {
 		conn.opts = *opts
 	}

@@ -108,9 +108,9 @@ func ExampleConn_VerifyPIN() {
 	}
 	defer conn.Close()
 	// The PIN of PIV: 6 to 8 digits in ASCII, filled up with FF to 8 bytes.
-	r, err := conn.VerifyPIN(ctx, &pcsc.PINVerify{PINEntry: pcsc.PINEntry{
+	r, err := conn.VerifyPIN(ctx, &apdu.PINVerify{PINEntry: apdu.PINEntry{
 		Command:   []byte{0x00, 0x20, 0x00, 0x80, 0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
-		Encoding:  pcsc.PINASCII,
+		Encoding:  apdu.PINASCII,
 		BlockSize: 8,
 		MinLen:    6,
 		MaxLen:    8,
@@ -119,7 +119,7 @@ func ExampleConn_VerifyPIN() {
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		fmt.Println("this reader has no keypad")
-	case errors.Is(err, pcsc.ErrPINPadCancelled):
+	case errors.Is(err, apdu.ErrPINPadCancelled):
 		fmt.Println("the user does not want to")
 	case err != nil:
 		fmt.Println(err)
@@ -166,9 +166,9 @@ func ExampleParseStorageATR() {
 }
 
 func ExamplePINVerify_AppendBinary() {
-	v := &pcsc.PINVerify{PINEntry: pcsc.PINEntry{
+	v := &apdu.PINVerify{PINEntry: apdu.PINEntry{
 		Command:  []byte{0x00, 0x20, 0x00, 0x80, 0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
-		Encoding: pcsc.PINASCII, BlockSize: 8, MinLen: 6, MaxLen: 8,
+		Encoding: apdu.PINASCII, BlockSize: 8, MinLen: 6, MaxLen: 8,
 	}}
 	b, err := v.AppendBinary(nil)
 	fmt.Printf("% X %v\n", b, err)

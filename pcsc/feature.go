@@ -115,11 +115,11 @@ func (c *Conn) useFeature(ctx context.Context, op string, f Feature, input []byt
 // ReaderProperties are what a reader tells of itself for the entry of PINs and for long
 // commands (PC/SC part 10). Numbers that the reader does not tell are zero.
 type ReaderProperties struct {
-	LCDLines, LCDColumns int           // of the display; 0 without one
-	EntryValidation      PINValidation // how the entry of a PIN can end
-	TimeOut2             bool          // PINEntry.TimeOut2 is told from TimeOut
-	MinPINSize           int           // shortest PIN, in characters
-	MaxPINSize           int           // longest PIN, in characters
+	LCDLines, LCDColumns int                // of the display; 0 without one
+	EntryValidation      apdu.PINValidation // how the entry of a PIN can end
+	TimeOut2             bool               // apdu.PINEntry.TimeOut2 is told from TimeOut
+	MinPINSize           int                // shortest PIN, in characters
+	MaxPINSize           int                // longest PIN, in characters
 	FirmwareID           string
 	PPDU                 byte // bit 1: pseudo-APDUs through FEATURE_CCID_ESC_COMMAND, bit 2: through Transmit
 	// MaxAPDUDataSize is the most bytes of data in a command; 0 when the reader takes
@@ -159,7 +159,7 @@ func parseProperties(b []byte) (ReaderProperties, error) {
 		case 1: // wLcdLayout
 			p.LCDLines, p.LCDColumns = int(n>>8&0xFF), int(n&0xFF)
 		case 2: // bEntryValidationCondition
-			p.EntryValidation = PINValidation(n)
+			p.EntryValidation = apdu.PINValidation(n)
 		case 3: // bTimeOut2
 			p.TimeOut2 = n != 0
 		case 4: // wLcdMaxCharacters
@@ -223,7 +223,7 @@ func (c *Conn) Properties(ctx context.Context) (ReaderProperties, error) {
 		p.LCDLines, p.LCDColumns = int(out[1]), int(out[0])
 	}
 	if p.EntryValidation == 0 {
-		p.EntryValidation = PINValidation(out[2])
+		p.EntryValidation = apdu.PINValidation(out[2])
 	}
 	p.TimeOut2 = p.TimeOut2 || out[3] != 0
 	return p, nil

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
+
+	"github.com/cardoki/cardoki/apdu"
 )
 
 // Open connects to a card. The reader is given by its exact name or by a part of it
@@ -35,6 +38,48 @@ func Open(ctx context.Context, reader string, opts *ConnectOptions) (*Conn, erro
 		e.Remedy = remedyAfterOpen(e)
 	}
 	return conn, err
+}
+
+// Cards yields the cards in all readers there are, for a program that looks for one by
+// what it says, such as piv.Find: each Connect is [Context.Connect] to one reader. Readers
+// without a card are left out. An error, when the service can't be reached, comes last.
+// opts may be nil.
+func Cards(ctx context.Context, opts *ConnectOptions) iter.Seq2[apdu.Connector, error] {
+	return func(yield func(apdu.Connector, error) bool) {
+		c, err := Establish(ctx, nil)
+		if err != nil {
+			yield(apdu.Connector{}, err)
+			return
+		}
+		defer c.Close()
+		c.Cards(ctx, opts)(yield)
+	}
+}
+
+// Cards is the function [Cards] with the readers of c.
+func (c *Context) Cards(ctx context.Context, opts *ConnectOptions) iter.Seq2[apdu.Connector, error] {
+	return func(yield func(apdu.Connector, error) bool) {
+		readers, err := c.Readers(ctx)
+		if err != nil {
+			yield(apdu.Connector{}, err)
+			return
+		}
+		for _, r := range readers {
+			if !r.State.Present() {
+				continue
+			}
+			connect := func(ctx context.Context) (apdu.Conn, error) {
+				conn, err := connectTo(ctx, c.opts, r.Name, opts)
+				if err != nil {
+					return nil, err // not a nil *Conn in an interface
+				}
+				return conn, nil
+			}
+			if !yield(apdu.Connector{Name: r.Name, Connect: connect}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // remedyAfterOpen adds the readers to errors that speak of one.

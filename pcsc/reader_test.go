@@ -272,7 +272,7 @@ func testNoFeatures(t *testing.T, d *pcsctest.Daemon) {
 	d.SetFault(nil)
 	_, err := conn.Properties(ctx)
 	wantErrors(t, err, []error{errors.ErrUnsupported})
-	_, err = conn.VerifyPIN(ctx, &pcsc.PINVerify{PINEntry: pivPIN})
+	_, err = conn.VerifyPIN(ctx, &apdu.PINVerify{PINEntry: pivPIN})
 	wantErrors(t, err, []error{errors.ErrUnsupported, apdu.ErrNotSent}, "FEATURE_VERIFY_PIN_DIRECT")
 }
 
@@ -293,10 +293,10 @@ func testProperties(t *testing.T, d *pcsctest.Daemon) {
 	}{
 		// As the CCID driver writes it for a reader with a display of 2 lines of 16.
 		{"as the CCID driver does", "01 02 1002 04 02 1000 05 02 0200 03 01 00 08 03 47656D 06 01 04 07 01 08 02 01 02 09 01 01 0B 02 E608 0C 02 7834 0A 04 00000100",
-			"10 02 07 00", pcsc.ReaderProperties{LCDLines: 2, LCDColumns: 16, EntryValidation: pcsc.PINKeyPressed, MinPINSize: 4, MaxPINSize: 8,
+			"10 02 07 00", pcsc.ReaderProperties{LCDLines: 2, LCDColumns: 16, EntryValidation: apdu.PINKeyPressed, MinPINSize: 4, MaxPINSize: 8,
 				FirmwareID: "Gem", PPDU: 1, MaxAPDUDataSize: 65536, VendorID: 0x08E6, ProductID: 0x3478}, ""},
 		{"the older structure alone", "", "10 02 07 01", pcsc.ReaderProperties{LCDLines: 2, LCDColumns: 16,
-			EntryValidation: pcsc.PINMaxReached | pcsc.PINKeyPressed | pcsc.PINTimedOut, TimeOut2: true, MaxAPDUDataSize: -1}, ""},
+			EntryValidation: apdu.PINMaxReached | apdu.PINKeyPressed | apdu.PINTimedOut, TimeOut2: true, MaxAPDUDataSize: -1}, ""},
 		{"short commands only, tags nobody knows", "0A 04 00000000 77 02 0102 06 03 010203", "", pcsc.ReaderProperties{}, ""},
 		{"a length that is too long", "01 09 10", "", pcsc.ReaderProperties{}, "malformed"},
 		{"half a tag", "01 02 1002 04", "", pcsc.ReaderProperties{}, "malformed"},
@@ -327,9 +327,9 @@ func testProperties(t *testing.T, d *pcsctest.Daemon) {
 }
 
 // pivPIN is the entry of a PIN of PIV: 6 to 8 digits in ASCII, filled up with FF.
-var pivPIN = pcsc.PINEntry{
+var pivPIN = apdu.PINEntry{
 	Command:  []byte{0x00, 0x20, 0x00, 0x80, 0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF},
-	Encoding: pcsc.PINASCII, BlockSize: 8, MinLen: 6, MaxLen: 8, TimeOut: 30 * time.Second,
+	Encoding: apdu.PINASCII, BlockSize: 8, MinLen: 6, MaxLen: 8, TimeOut: 30 * time.Second,
 }
 
 // pinPad is a reader whose user enters 123456: it puts the PIN into the command as the
@@ -363,7 +363,7 @@ func testVerifyPIN(t *testing.T, d *pcsctest.Daemon) {
 	}
 	var r apdu.Response
 	err = conn.Transaction(ctx, apdu.LeaveCard, func() (err error) {
-		r, err = conn.VerifyPIN(ctx, &pcsc.PINVerify{PINEntry: pivPIN})
+		r, err = conn.VerifyPIN(ctx, &apdu.PINVerify{PINEntry: pivPIN})
 		return err
 	})
 	if err != nil || r.Status != 0x63C2 || len(r.Data) != 0 {
@@ -389,7 +389,7 @@ func testModifyPIN(t *testing.T, d *pcsctest.Daemon) {
 			return []byte{0x90, 0x00}, 0
 		},
 	}}, &testCard{}, nil)
-	m := &pcsc.PINModify{PINEntry: pivPIN, OffsetNew: 8, Confirm: true, EnterOld: true, Message: [3]byte{0, 1, 2}}
+	m := &apdu.PINModify{PINEntry: pivPIN, OffsetNew: 8, Confirm: true, EnterOld: true, Message: [3]byte{0, 1, 2}}
 	m.Command = append([]byte{0x00, 0x24, 0x00, 0x80, 0x10}, bytes.Repeat([]byte{0xFF}, 16)...)
 	m.Messages = 3
 	r, err := conn.ModifyPIN(within(t, patience), m)
@@ -409,10 +409,10 @@ func testPINPadErrors(t *testing.T, d *pcsctest.Daemon) {
 		byte(pcsc.FEATURE_VERIFY_PIN_DIRECT): func(context.Context, *pcsctest.ControlCall) ([]byte, uint32) { return answer.get(), code.get() },
 	}}, &testCard{}, nil)
 	ctx := within(t, patience)
-	v := &pcsc.PINVerify{PINEntry: pivPIN}
+	v := &apdu.PINVerify{PINEntry: pivPIN}
 	for status, want := range map[apdu.Status]error{
-		0x6400: pcsc.ErrPINPadTimeout, 0x6401: pcsc.ErrPINPadCancelled, 0x6402: pcsc.ErrPINPadMismatch,
-		0x6403: pcsc.ErrPINPadLength, 0x6B80: pcsc.ErrPINPadRefused,
+		0x6400: apdu.ErrPINPadTimeout, 0x6401: apdu.ErrPINPadCancelled, 0x6402: apdu.ErrPINPadMismatch,
+		0x6403: apdu.ErrPINPadLength, 0x6B80: apdu.ErrPINPadRefused,
 	} {
 		answer.set([]byte{byte(status >> 8), byte(status)})
 		_, err := conn.VerifyPIN(ctx, v)
@@ -440,10 +440,10 @@ func testPINPadErrors(t *testing.T, d *pcsctest.Daemon) {
 	bad := *v
 	bad.BlockSize = 16
 	_, err = conn.VerifyPIN(ctx, &bad)
-	var field *pcsc.PINEntryError
+	var field *apdu.PINEntryError
 	wantErrors(t, err, []error{apdu.ErrNotSent}, "BlockSize")
 	if !errors.As(err, &field) {
-		t.Errorf("got %v, want a *pcsc.PINEntryError", err)
+		t.Errorf("got %v, want a *apdu.PINEntryError", err)
 	}
 }
 

@@ -51,6 +51,7 @@ func TestSoftwareDaemon(t *testing.T) {
 		run  func(t *testing.T, d *pcsctest.Daemon)
 	}{
 		{"no reader is no error, and can be waited for", testNoReaders},
+		{"cards are listed and connected to", testCards},
 		{"any number of contexts watch the same readers", testManyContextsWatch},
 		{"an answer to reset of 34 bytes is an error", testLongATR},
 		{"a response under two bytes means that the card is gone", testShortResponses},

@@ -22,6 +22,10 @@ type Options struct {
 	// is cleared after use. Nil means that keys which need a PIN work after
 	// [Client.VerifyPIN] only, and keys that need it for each use not at all.
 	PIN func(ctx context.Context, r PINRequest) ([]byte, error)
+	// PINPad has the PIN entered on the keypad of the reader, where a key needs it, and not
+	// asked for by PIN. A reader without a keypad gives an error that Is
+	// [errors.ErrUnsupported].
+	PINPad bool
 	// CachePIN is how long a PIN that PIN returned, and the card accepted, is kept in
 	// memory and presented again without asking. It is wiped afterwards, when the card
 	// refuses it, and by [Client.ForgetPIN]. 0 means that it is not kept.

@@ -9,7 +9,7 @@
 // A program with a real card finds it in whatever reader it is, and has a key for
 // package signer, or a TLS certificate in one call:
 //
-//	client, err := piv.Find(ctx, pcsc.Cards(nil), piv.Match{}, &piv.Options{PIN: askPIN})
+//	client, err := piv.Find(ctx, pcsc.Cards(ctx, nil), piv.Match{}, &piv.Options{PIN: askPIN})
 //	cert, err := client.TLSCertificate(ctx, piv.SlotAuthentication)
 //
 // # PINs

@@ -186,6 +186,9 @@ func (c *client) withPIN(ctx context.Context, slot Slot, policy PINPolicy, f fun
 	if err := mayTry(reference, before, true); err != nil { // the callback decides of the last
 		return err
 	}
+	if c.opts.PINPad {
+		return c.withPINPad(ctx, reference, policy, f)
+	}
 	if c.opts.PIN == nil {
 		return fmt.Errorf("%w (slot %v)", ErrPINRequired, slot)
 	}

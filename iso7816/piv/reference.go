@@ -63,7 +63,14 @@ func (c *Client) present(ctx context.Context, reference byte, old, new []byte, f
 	}
 	defer clear(second)
 	c.ForgetPIN()
+	return c.tryReference(ctx, reference, func(tx *iso7816.Channel) error { return f(tx, first, second) })
+}
+
+// tryReference calls f, which spends a try of reference, after it has looked at the
+// counter.
+func (c *Client) tryReference(ctx context.Context, reference byte, f func(tx *iso7816.Channel) error) error {
 	return c.exclusive(ctx, func(tx *iso7816.Channel) error {
+		var err error
 		v := iso7816.Verification{Remaining: -1}
 		if reference == referencePUK {
 			v.Remaining, err = readTries(ctx, tx, reference)
@@ -76,7 +83,7 @@ func (c *Client) present(ctx context.Context, reference byte, old, new []byte, f
 		if err := mayTry(reference, v, c.lastTry); err != nil {
 			return err
 		}
-		if err := f(tx, first, second); err != nil {
+		if err := f(tx); err != nil {
 			return fmt.Errorf("piv: %s: %w", referenceInWords(reference), err)
 		}
 		return nil
