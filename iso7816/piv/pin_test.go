@@ -307,3 +307,46 @@ func TestAResetByAnotherProgramIsAccepted(t *testing.T) {
 		r.pending = true
 	}
 }
+
+// asker answers as it is told.
+type asker struct {
+	pin      []byte
+	yes      bool
+	messages []string
+}
+
+func (a *asker) AskSecret(_ context.Context, message string) ([]byte, error) {
+	a.messages = append(a.messages, message)
+	return bytes.Clone(a.pin), nil
+}
+
+func (a *asker) Confirm(_ context.Context, message string) (bool, error) {
+	a.messages = append(a.messages, message)
+	return a.yes, nil
+}
+
+func TestAskPIN(t *testing.T) {
+	a := &asker{pin: []byte("999999")}
+	c, _, s := open(t, &Options{PIN: AskPIN(a)})
+	k := generate(t, c, SlotAuthentication, AlgorithmP256)
+	sign := func() error { return second(k.Sign(ctx, digest[:], crypto.SHA256)) }
+	s.tries()
+	for range 2 {
+		if _, ok := errors.AsType[*iso7816.VerifyError](sign()); !ok {
+			t.Error("a wrong PIN was taken")
+		}
+	}
+	if err := sign(); !errors.Is(err, ErrLastTry) || s.tries() != 2 {
+		t.Errorf("got %v, want ErrLastTry and two tries", err)
+	}
+	a.yes, a.pin = true, testPIN
+	if err := sign(); err != nil {
+		t.Error(err)
+	}
+	got := strings.Join(a.messages, "\n")
+	for _, want := range []string{"PIN for slot 9A (PIV Authentication), 3 tries left", "2 tries left", "One try is left", "LAST TRY"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+}
