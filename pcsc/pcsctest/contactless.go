@@ -9,12 +9,12 @@ import (
 
 // Contactless returns a card as a contactless reader presents it by PC/SC part 3:
 // with an answer to reset made of the historical bytes of ats, and with the commands
-// of class FF for its UID (FF CA 00 00) and its ATS (FF CA 01 00), which the reader
-// answers itself. Other commands of class FF are answered with 6A81. ats is the whole
-// answer to select, beginning with its length, or empty for a card that has none; of
-// its historical bytes, at most 15 are used.
+// of class FF for its UID (FF CA 00 00) and its historical bytes (FF CA 01 00), which the
+// reader answers itself. Other commands of class FF are answered with 6A81. ats is the whole
+// answer to select, beginning with its length, or empty for a card that has none; the
+// answer to reset has at most 15 of its historical bytes.
 func Contactless(card Card, uid, ats []byte) Card {
-	return &contactless{Card: card, uid: bytes.Clone(uid), ats: bytes.Clone(ats), atr: contactlessATR(historicalBytes(ats))}
+	return &contactless{Card: card, uid: bytes.Clone(uid), ats: bytes.Clone(ats), atr: contactlessATR(firstOf(historicalBytes(ats), 15))}
 }
 
 type contactless struct {
@@ -40,7 +40,7 @@ func (c *contactless) Transmit(ctx context.Context, dst, command []byte) ([]byte
 	case cmd.P1 == 0:
 		data = c.uid
 	default:
-		data = c.ats
+		data = historicalBytes(c.ats)
 	}
 	switch n := len(data); {
 	case status != apdu.StatusOK:
@@ -66,8 +66,11 @@ func historicalBytes(ats []byte) []byte {
 	if i > len(ats) {
 		return nil
 	}
-	return ats[i:min(len(ats), i+15)]
+	return ats[i:]
 }
+
+// firstOf returns the first n bytes of b, or all that there are.
+func firstOf(b []byte, n int) []byte { return b[:min(n, len(b))] }
 
 // contactlessATR is 3B 8n 80 01, n historical bytes and the check byte.
 func contactlessATR(historical []byte) []byte {
