@@ -60,7 +60,7 @@ var order = []row{
 	{"internal/ck", "github.com/miekg/pkcs11"},
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
 	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki prompt signer internal/pcsclite" + cryptobyte},
-	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki prompt signer golang.org/x/term" + cryptobyte},
+	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki prompt signer golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
 }
 
 // only names the packages that may import what nobody else may.
