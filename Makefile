@@ -6,7 +6,7 @@ BENCHTIME ?= 1s
 
 # Debian packages of the real parts that the tests run against.
 DEPS = pcscd libpcsclite-dev vsmartcard-vpcd vsmartcard-vpicc python3-pycryptodome pkg-config gcc libc6-dev softhsm2 opensc opensc-pkcs11 openssl \
-	yubico-piv-tool
+	yubico-piv-tool yubikey-manager ykcs11 gnutls-bin openssh-client openssh-server openvpn curl libengine-pkcs11-openssl libnss3-tools firefox-esr bsdutils
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-if-allowed test bench fuzz lint generate

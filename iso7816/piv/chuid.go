@@ -33,8 +33,9 @@ func (c *CHUID) fields(fascn, guid, date *[]byte) []field {
 	}
 }
 
-// ParseCHUID decodes the data object with its outer tag 53. Slices alias it. A card may
-// leave out what it does not have, except the FASC-N and the GUID, of 25 and 16 bytes.
+// ParseCHUID decodes the data object with its outer tag 53. Slices alias it. What a card
+// leaves out is zero; the FASC-N and the GUID have 25 and 16 bytes where they are there,
+// and one of them is.
 func ParseCHUID(object []byte) (*CHUID, error) {
 	c := &CHUID{}
 	var fascn, guid, date []byte
@@ -42,7 +43,7 @@ func ParseCHUID(object []byte) (*CHUID, error) {
 	if c.Other, err = parseFields("CHUID", object, c.fields(&fascn, &guid, &date)); err != nil {
 		return nil, err
 	}
-	if len(fascn) != len(c.FASCN) || len(guid) != len(c.GUID) {
+	if !either(len(fascn), 0, len(c.FASCN)) || !either(len(guid), 0, len(c.GUID)) || len(fascn)+len(guid) == 0 {
 		return nil, fmt.Errorf("piv: CHUID: a FASC-N of %d bytes and a GUID of %d, not %d and %d", len(fascn), len(guid), len(c.FASCN), len(c.GUID))
 	}
 	copy(c.FASCN[:], fascn)
@@ -50,6 +51,8 @@ func ParseCHUID(object []byte) (*CHUID, error) {
 	c.ExpirationDate = string(date)
 	return c, nil
 }
+
+func either(n, a, b int) bool { return n == a || n == b }
 
 // AppendTo appends the data object with its outer tag 53.
 func (c *CHUID) AppendTo(dst []byte) []byte {

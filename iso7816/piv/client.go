@@ -94,11 +94,20 @@ func (c *Client) Channel() *iso7816.Channel { return c.app.Channel }
 
 func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 	apt, err := tx.SelectApplication(ctx, AID)
+	if errors.Is(err, apdu.StatusFileNotFound) {
+		// A card of another version, which the name without a version selects too.
+		if other, again := tx.SelectApplication(ctx, unversioned); again == nil || !errors.Is(again, apdu.StatusFileNotFound) {
+			apt, err = other, again
+		}
+	}
 	if err != nil {
-		if s, ok := errors.AsType[apdu.Status](err); ok && s == apdu.StatusFileNotFound {
+		if errors.Is(err, apdu.StatusFileNotFound) {
 			return fmt.Errorf("piv: this card has no PIV application: %w", err)
 		}
 		return fmt.Errorf("piv: select: %w", err)
+	}
+	if len(apt) == 0 {
+		return nil // it says nothing, but it has selected what was named
 	}
 	// The application property template holds the identifier, from the RID on or
 	// the extension alone (SP 800-73-5 part 2).
@@ -111,6 +120,9 @@ func selectPIV(ctx context.Context, tx *iso7816.Channel) error {
 	}
 	return nil
 }
+
+// unversioned is AID without its version.
+var unversioned = iso7816.MustParseAID("A00000030800001000")
 
 // readDiscovery returns the discovery object, which is read without any condition, or
 // nil when the card has none that makes sense.
@@ -145,7 +157,7 @@ func (c *client) exclusive(ctx context.Context, f func(tx *iso7816.Channel) erro
 
 // Serial returns the serial number of the card, in decimal for a card that knows
 // YubiKey's GET SERIAL, else the card's GUID in hexadecimal, from the Card Holder
-// Unique Identifier.
+// Unique Identifier, or its FASC-N where the GUID is zero.
 func (c *Client) Serial(ctx context.Context) (serial string, err error) {
 	err = c.exclusive(ctx, func(tx *iso7816.Channel) error {
 		serial, err = readSerial(ctx, tx)
@@ -167,8 +179,11 @@ func readSerial(ctx context.Context, tx *iso7816.Channel) (string, error) {
 		return "", fmt.Errorf("piv: the card has no serial number, and no CHUID: %w", err)
 	}
 	chuid, err := ParseCHUID(object)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case chuid.GUID == [16]byte{}: // an old card of a federal agency
+		return chuid.FASCN.String(), nil
 	}
 	return fmt.Sprintf("%X", chuid.GUID), nil
 }

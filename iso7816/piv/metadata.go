@@ -76,7 +76,8 @@ func rawMetadata(ctx context.Context, tx *iso7816.Channel, reference byte) ([]by
 	return r.Data, nil
 }
 
-// readMetadata returns nil when the card has none.
+// readMetadata returns nil when the card has none. What is none by its form is of a card
+// whose instruction F7 is something else. A public key that is not understood is nil.
 func readMetadata(ctx context.Context, tx *iso7816.Channel, reference byte) (*Metadata, error) {
 	data, err := rawMetadata(ctx, tx, reference)
 	if data == nil || err != nil {
@@ -87,7 +88,7 @@ func readMetadata(ctx context.Context, tx *iso7816.Channel, reference byte) (*Me
 	for o, err := range tlv.All(data) {
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("piv: metadata: %w", err)
+			return nil, nil
 		case o.Tag == tagMetadataAlgorithm && len(o.Value) == 1:
 			m.Algorithm = Algorithm(o.Value[0])
 		case o.Tag == tagMetadataPolicy && len(o.Value) == 2:
@@ -101,9 +102,10 @@ func readMetadata(ctx context.Context, tx *iso7816.Channel, reference byte) (*Me
 		}
 	}
 	if public != nil {
-		if m.Public, err = parsePublicKey(m.Algorithm, public); err != nil {
-			return nil, err
-		}
+		m.Public, _ = parsePublicKey(m.Algorithm, public)
+	}
+	if m.Algorithm == 0 {
+		return nil, nil
 	}
 	return m, nil
 }
