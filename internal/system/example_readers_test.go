@@ -346,7 +346,7 @@ func TestCardInfo(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
-		checkSays(t, out, "Contactless", "UID            04 0A 0B 0C", "80 70 02 80 (its historical bytes", "found          PIV")
+		checkSays(t, out, "Contactless", "UID            04 0A 0B 0C", "ATS            80 (its historical bytes", "found          PIV")
 	})
 
 	t.Run("a card that accepts every name", func(t *testing.T) {
