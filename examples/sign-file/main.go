@@ -23,8 +23,8 @@ import (
 	"github.com/cardoki/cardoki/iso7816/card"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/pcsc"
-	"github.com/cardoki/cardoki/prompt"
 	"github.com/cardoki/cardoki/signer"
+	"github.com/cardoki/cardoki/signer/prompt"
 )
 
 func main() {

@@ -49,7 +49,7 @@ var order = []row{
 	{"internal/wipe", ""},
 	{"apdu/apdutest", "apdu"},
 	{"iso7816", "apdu iso7816/tlv"},
-	{"prompt", "golang.org/x/term"},
+	{"signer/prompt", "golang.org/x/term"},
 	{"internal/pcsclite", ""},
 	{"pcsc", "apdu internal/pcsclite github.com/ebfe/scard"},
 	{"pcsc/vpcd", "apdu"},
@@ -59,8 +59,8 @@ var order = []row{
 	{"iso7816/piv", "apdu iso7816/tlv iso7816 iso7816/sm iso7816/card signer internal/rsapad internal/wipe" + cryptobyte},
 	{"internal/ck", "github.com/miekg/pkcs11"},
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
-	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki prompt signer internal/pcsclite" + cryptobyte},
-	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki prompt signer golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
+	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki signer/... internal/pcsclite" + cryptobyte},
+	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
 }
 
 // only names the packages that may import what nobody else may.

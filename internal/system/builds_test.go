@@ -29,7 +29,7 @@ func TestBuilds(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds everything several times")
 	}
-	public := []string{"./apdu/...", "./iso7816/...", "./pcsc/...", "./prompt/...", "./signer/...", "./cryptoki/..."}
+	public := []string{"./apdu/...", "./iso7816/...", "./pcsc/...", "./signer/...", "./cryptoki/..."}
 	for _, tt := range []struct {
 		name string
 		env  []string
