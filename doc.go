@@ -9,7 +9,7 @@
 //   - [cryptoki]: any token behind a PKCS#11 module.
 //
 // Both give a tls.Certificate, or a crypto.Signer, in one call. Nothing of the one
-// is in a program that uses the other.
+// is in a program that uses the other. [signer/prompt] asks the user for PINs.
 //
 // Below them, for whoever speaks to cards himself:
 //
@@ -18,7 +18,8 @@
 //   - [iso7816]: the engine, which chains, collects and checks; [iso7816/tlv] the
 //     data objects;
 //   - [iso7816/card]: a card in software, which stands wherever a reader can;
-//     [pcsc/vpcd] puts it into a virtual reader of pcscd.
+//     [pcsc/vpcd] puts it into a virtual reader of pcscd, [pcsc/pcsctest] is a whole
+//     PC/SC daemon for tests.
 //
 // The quickstart in examples shows all of it in one program:
 //
@@ -34,4 +35,6 @@
 // [iso7816/tlv]: https://pkg.go.dev/github.com/cardoki/cardoki/iso7816/tlv
 // [iso7816/card]: https://pkg.go.dev/github.com/cardoki/cardoki/iso7816/card
 // [pcsc/vpcd]: https://pkg.go.dev/github.com/cardoki/cardoki/pcsc/vpcd
+// [pcsc/pcsctest]: https://pkg.go.dev/github.com/cardoki/cardoki/pcsc/pcsctest
+// [signer/prompt]: https://pkg.go.dev/github.com/cardoki/cardoki/signer/prompt
 package cardoki
