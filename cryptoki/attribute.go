@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
 )
@@ -29,6 +30,12 @@ func Ulong[T ~uint](t AttributeType, v T) Attribute {
 
 // Bytes returns an attribute with the given bytes, which are not copied.
 func Bytes(t AttributeType, v []byte) Attribute { return Attribute{t, v} }
+
+// dateLayout is the form of CK_DATE.
+const dateLayout = "20060102"
+
+// Date returns an attribute of type CK_DATE with the day of v.
+func Date(t AttributeType, v time.Time) Attribute { return Attribute{t, []byte(v.Format(dateLayout))} }
 
 // String returns an attribute with a text.
 func String(t AttributeType, v string) Attribute { return Attribute{t, []byte(v)} }
@@ -66,6 +73,17 @@ func (a Attributes) Ulong(t AttributeType) (uint, bool) {
 	return ck.Ulong(b)
 }
 
+// Date returns the CK_DATE value of the attribute t, in UTC, or false if it is not there,
+// empty, or no date.
+func (a Attributes) Date(t AttributeType) (time.Time, bool) {
+	b, ok := a.Value(t)
+	if !ok || len(b) != len(dateLayout) {
+		return time.Time{}, false
+	}
+	d, err := time.Parse(dateLayout, string(b))
+	return d, err == nil
+}
+
 // Text returns the value of the attribute t as a string, empty if it is not there.
 func (a Attributes) Text(t AttributeType) string {
 	b, _ := a.Value(t)
@@ -98,9 +116,23 @@ func room(t AttributeType) int {
 	return 160
 }
 
+// ErrSensitive and ErrNoAttribute are why the value of an attribute is missing: see
+// [Missing].
+var (
+	ErrSensitive   = errors.New("cryptoki: the token keeps the value to itself")
+	ErrNoAttribute = errors.New("cryptoki: the object has no such attribute")
+)
+
+// Missing says of attributes that could not be read why not: [ErrSensitive],
+// [ErrNoAttribute], or the [*Error] of the module.
+type Missing map[AttributeType]error
+
 // Attributes reads the given attributes of an object. What the object does not
 // have, or keeps to itself, is missing in the result, which is no error. At most 64
 // attributes of at most 1 MiB each can be asked for.
+//
+// All are asked for in one call. A module that then refuses the whole of them is asked
+// for one at a time, and so from then on.
 func (s *Session) Attributes(ctx context.Context, o Object, types ...AttributeType) (Attributes, error) {
 	if err := s.check(o); err != nil {
 		return nil, err
@@ -108,75 +140,141 @@ func (s *Session) Attributes(ctx context.Context, o Object, types ...AttributeTy
 	if len(types) == 0 || len(types) > 64 {
 		return nil, fmt.Errorf("cryptoki: %d attributes asked for; 1 to 64 can be", len(types))
 	}
+	if len(types) == 1 || !s.m.oneByOne.Load() {
+		result, rv, err := s.attributes(ctx, o, types)
+		if err != nil || partial(rv) || len(types) == 1 || hopeless(rv) {
+			if err == nil && !partial(rv) {
+				err = s.err("C_GetAttributeValue", rv)
+			}
+			return result, err
+		}
+	}
+	var result Attributes
+	var refused error
+	for i := range types {
+		one, rv, err := s.attributes(ctx, o, types[i:i+1])
+		if err != nil {
+			return result, err
+		}
+		if !partial(rv) {
+			if refused = s.err("C_GetAttributeValue", rv); hopeless(rv) {
+				return result, refused
+			}
+		}
+		result = append(result, one...)
+	}
+	if len(result) == 0 {
+		return nil, refused // it was not for their number
+	}
+	s.m.oneByOne.Store(true)
+	return result, nil
+}
+
+// AttributesOrWhy is [Session.Attributes] that also says why what is missing is missing,
+// for which it asks the module again, once for each of these.
+func (s *Session) AttributesOrWhy(ctx context.Context, o Object, types ...AttributeType) (Attributes, Missing, error) {
+	result, err := s.Attributes(ctx, o, types...)
+	if err != nil {
+		return result, nil, err
+	}
+	missing := Missing{}
+	for _, t := range types {
+		if _, ok := result.Value(t); ok {
+			continue
+		}
+		_, rv, err := s.attributes(ctx, o, []AttributeType{t})
+		if err != nil {
+			return result, missing, err
+		}
+		switch RV(rv) {
+		case CKR_ATTRIBUTE_SENSITIVE:
+			missing[t] = ErrSensitive
+		case CKR_ATTRIBUTE_TYPE_INVALID, CKR_OK: // OK and no value: CK_UNAVAILABLE_INFORMATION
+			missing[t] = ErrNoAttribute
+		default:
+			missing[t] = s.err("C_GetAttributeValue", rv)
+		}
+	}
+	return result, missing, nil
+}
+
+// attributes reads attributes in one call, and in two more those that are longer than was
+// thought. The return value is that of the last.
+func (s *Session) attributes(ctx context.Context, o Object, types []AttributeType) (Attributes, ck.RV, error) {
 	if err := s.begin(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	s.tmpl.Reset()
 	for _, t := range types {
 		s.tmpl.Ask(uint(t), room(t))
 	}
 	if err := s.readAttributes(ctx, o); err != nil {
-		return nil, err
-	}
-	result := make(Attributes, 0, len(types))
-	var long []AttributeType
-	var add = func(i int) bool {
-		v, ok := s.tmpl.Value(i)
-		if ok {
-			result = append(result, Attribute{AttributeType(s.tmpl.Type(i)), append([]byte(nil), v...)})
-		}
-		return ok
-	}
-	for i := range types {
-		if !add(i) && room(types[i]) > 8 {
-			long = append(long, types[i])
-		}
+		return nil, 0, err
 	}
 	rv := s.res.RV
-	if rv == ck.RV(CKR_OK) {
-		long = nil
+	result := make(Attributes, 0, len(types))
+	var long []AttributeType
+	for i, t := range types {
+		if v, ok := s.tmpl.Value(i); !ok {
+			if room(t) > 8 {
+				long = append(long, t)
+			}
+		} else if rv == ck.RV(CKR_OK) || partial(rv) {
+			result = append(result, Attribute{t, append([]byte(nil), v...)})
+		}
 	}
-	// Something is missing: too long, sensitive, or not there. The lengths tell.
-	if len(long) > 0 && partial(rv) {
-		s.tmpl.Reset()
-		for _, t := range long {
-			s.tmpl.AskSize(uint(t))
+	if len(long) > 0 && rv != ck.RV(CKR_OK) && partial(rv) {
+		// Something is missing: too long, sensitive, or not there. The lengths tell.
+		more, last, err := s.longAttributes(ctx, o, long)
+		if err != nil {
+			return result, 0, err
 		}
-		if err := s.readAttributes(ctx, o); err != nil {
-			return nil, err
-		}
-		sizes := make(map[AttributeType]int)
-		for i, t := range long {
-			n, ok := s.tmpl.Size(i)
-			if ok && n > maxAttributeSize {
-				s.end()
-				return nil, fmt.Errorf("cryptoki: %v is longer than %d bytes", t, maxAttributeSize)
-			}
-			if ok {
-				sizes[t] = int(n)
-			}
-		}
-		s.tmpl.Reset()
-		for _, t := range long {
-			if n, ok := sizes[t]; ok {
-				s.tmpl.Ask(uint(t), n)
-			}
-		}
-		if s.tmpl.Len() > 0 {
-			if err := s.readAttributes(ctx, o); err != nil {
-				return nil, err
-			}
-			for i := range s.tmpl.Len() {
-				add(i)
-			}
-			rv = s.res.RV
-		}
+		result, rv = append(result, more...), last
 	}
 	s.end()
-	if partial(rv) {
-		return result, nil
+	return result, rv, nil
+}
+
+// longAttributes asks for the lengths of attributes, and for the values then. Unless
+// there is an error, end is still to be called.
+func (s *Session) longAttributes(ctx context.Context, o Object, types []AttributeType) (result Attributes, rv ck.RV, err error) {
+	s.tmpl.Reset()
+	for _, t := range types {
+		s.tmpl.AskSize(uint(t))
 	}
-	return result, s.err("C_GetAttributeValue", rv)
+	if err := s.readAttributes(ctx, o); err != nil {
+		return nil, 0, err
+	}
+	rv = s.res.RV
+	sizes := make(map[AttributeType]int)
+	for i, t := range types {
+		n, ok := s.tmpl.Size(i)
+		if ok && n > maxAttributeSize {
+			s.end()
+			return nil, 0, fmt.Errorf("cryptoki: %v is longer than %d bytes", t, maxAttributeSize)
+		}
+		if ok {
+			sizes[t] = int(n)
+		}
+	}
+	if len(sizes) == 0 {
+		return nil, rv, nil
+	}
+	s.tmpl.Reset()
+	for _, t := range types {
+		if n, ok := sizes[t]; ok {
+			s.tmpl.Ask(uint(t), n)
+		}
+	}
+	if err := s.readAttributes(ctx, o); err != nil {
+		return nil, 0, err
+	}
+	for i := range s.tmpl.Len() {
+		if v, ok := s.tmpl.Value(i); ok {
+			result = append(result, Attribute{AttributeType(s.tmpl.Type(i)), append([]byte(nil), v...)})
+		}
+	}
+	return result, s.res.RV, nil
 }
 
 func (s *Session) readAttributes(ctx context.Context, o Object) error {
@@ -196,6 +294,16 @@ func partial(rv ck.RV) bool {
 		return true
 	}
 	return false
+}
+
+// hopeless reports whether rv says that nothing can be read in any other way either: the
+// session or the object is not there, or the device.
+func hopeless(rv ck.RV) bool {
+	switch RV(rv) {
+	case CKR_OBJECT_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_OPERATION_ACTIVE, CKR_HOST_MEMORY, CKR_DEVICE_MEMORY:
+		return true
+	}
+	return troubleOfRV(rv) != 0
 }
 
 // fill puts a into the template t.

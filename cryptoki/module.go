@@ -29,6 +29,7 @@ type Module struct {
 	generation uint64
 	maxObjects int
 	epochs     atomic.Uint64
+	oneByOne   atomic.Bool // the module refuses several attributes in one call
 
 	mu       sync.Mutex
 	closed   bool
