@@ -1,7 +1,11 @@
 package cryptoki
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"errors"
 	"fmt"
@@ -112,4 +116,56 @@ func trimZeros(b []byte) []byte {
 		b = b[1:]
 	}
 	return b
+}
+
+// A kind25519 is one of the two uses of Curve25519, which have key types of their own.
+type kind25519 int
+
+const (
+	none25519 kind25519 = iota
+	ed25519Kind
+	x25519Kind
+)
+
+// The forms of CKA_EC_PARAMS for Curve25519, RFC 8410 and PKCS#11.
+var (
+	paramsEd25519 = "\x06\x03\x2b\x65\x70"
+	paramsX25519  = "\x06\x03\x2b\x65\x6e"
+
+	names25519 = map[string]kind25519{
+		paramsEd25519: ed25519Kind, "\x13\x0cedwards25519": ed25519Kind, "edwards25519": ed25519Kind, "\x13\x07ed25519": ed25519Kind,
+		"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01": ed25519Kind, // GnuPG's
+		paramsX25519: x25519Kind, "\x13\x0acurve25519": x25519Kind, "curve25519": x25519Kind, "\x13\x06x25519": x25519Kind,
+		"\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01": x25519Kind,
+	}
+)
+
+// curve25519 returns which use of Curve25519 a key is for. NSS gives Edwards keys no
+// parameters.
+func curve25519(t KeyType, params []byte) kind25519 {
+	if k := names25519[string(params)]; k != none25519 {
+		return k
+	}
+	if len(params) == 0 && t == CKK_EC_EDWARDS {
+		return ed25519Kind
+	}
+	return none25519
+}
+
+// parse25519 returns the public key in CKA_EC_POINT: 32 bytes, bare or in a DER OCTET
+// STRING.
+func parse25519(k kind25519, b []byte) (crypto.PublicKey, error) {
+	point := b
+	if len(b) != ed25519.PublicKeySize {
+		in := cryptobyte.String(b)
+		var inner cryptobyte.String
+		if !in.ReadASN1(&inner, asn1.OCTET_STRING) || !in.Empty() || len(inner) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("cryptoki: CKA_EC_POINT of %d bytes is not a point of Curve25519", len(b))
+		}
+		point = inner
+	}
+	if k == ed25519Kind {
+		return ed25519.PublicKey(bytes.Clone(point)), nil
+	}
+	return ecdh.X25519().NewPublicKey(point)
 }

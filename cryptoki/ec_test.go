@@ -107,3 +107,41 @@ func FuzzAppendECDSA(f *testing.F) {
 		}
 	})
 }
+
+func TestParse25519(t *testing.T) {
+	raw := make([]byte, 32)
+	raw[0] = 9
+	wrapped := append([]byte{4, 32}, raw...)
+	for _, tt := range []struct {
+		name   string
+		t      KeyType
+		params string
+		want   kind25519
+	}{
+		{"Ed25519 of RFC 8410", CKK_EC_EDWARDS, paramsEd25519, ed25519Kind},
+		{"its name", CKK_EC_EDWARDS, "\x13\x0cedwards25519", ed25519Kind},
+		{"as an ordinary EC key", CKK_EC, paramsEd25519, ed25519Kind},
+		{"without parameters", CKK_EC_EDWARDS, "", ed25519Kind},
+		{"X25519 of RFC 8410", CKK_EC_MONTGOMERY, paramsX25519, x25519Kind},
+		{"its name, bare", CKK_EC_MONTGOMERY, "curve25519", x25519Kind},
+		{"another Montgomery curve", CKK_EC_MONTGOMERY, "\x06\x03\x2b\x65\x6f", none25519},
+		{"no parameters for an ordinary key", CKK_EC, "", none25519},
+	} {
+		if got := curve25519(tt.t, []byte(tt.params)); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	for _, k := range []kind25519{ed25519Kind, x25519Kind} {
+		for _, point := range [][]byte{raw, wrapped} {
+			pub, err := parse25519(k, point)
+			if err != nil || pub == nil {
+				t.Errorf("%X: got %v, %v", point, pub, err)
+			}
+		}
+		for _, point := range [][]byte{raw[1:], wrapped[:33], append(wrapped, 0), {4, 0}, nil} {
+			if pub, err := parse25519(k, point); err == nil {
+				t.Errorf("%X: got %v, want an error", point, pub)
+			}
+		}
+	}
+}

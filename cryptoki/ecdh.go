@@ -18,13 +18,19 @@ var _ signer.Agreeing = (*Key)(nil)
 // (CKA_DERIVE). The secret leaves the token: it exists there for the time of the
 // call only, as an object of the session.
 func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
-	pub, ok := k.pub.(*ecdsa.PublicKey)
-	if !ok {
+	var own *ecdh.PublicKey
+	size := x25519Size
+	switch pub := k.pub.(type) {
+	case *ecdsa.PublicKey:
+		var err error
+		if own, err = pub.ECDH(); err != nil {
+			return nil, fmt.Errorf("%w: key agreement on %s", ErrUnsupported, pub.Curve.Params().Name)
+		}
+		size = coordinateSize(pub.Curve)
+	case *ecdh.PublicKey:
+		own = pub
+	default:
 		return nil, fmt.Errorf("%w: key agreement with a key of type %T", ErrUnsupported, k.pub)
-	}
-	own, err := pub.ECDH()
-	if err != nil {
-		return nil, fmt.Errorf("%w: key agreement on %s", ErrUnsupported, pub.Curve.Params().Name)
 	}
 	if peer == nil || peer.Curve() != own.Curve() {
 		return nil, errors.New("cryptoki: key agreement with a key on another curve")
@@ -33,13 +39,16 @@ func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 		return nil, fmt.Errorf("%w: key agreement by this token", ErrUnsupported)
 	}
 	var secret []byte
-	err = k.use(ctx, func(s *Session, found *foundKey) error {
+	err := k.use(ctx, func(s *Session, found *foundKey) error {
 		var err error
-		secret, err = s.agree(ctx, found.object, peer.Bytes(), coordinateSize(pub.Curve))
+		secret, err = s.agree(ctx, found.object, peer.Bytes(), size)
 		return err
 	})
 	return secret, err
 }
+
+// x25519Size is the length of an X25519 secret in bytes.
+const x25519Size = 32
 
 // agree derives a secret of n bytes from the key and the point of the other side.
 func (s *Session) agree(ctx context.Context, key Object, point []byte, n int) ([]byte, error) {

@@ -12,15 +12,17 @@ import (
 // KeyPairOptions says what key pair [Session.GenerateKeyPair] makes.
 type KeyPairOptions struct {
 	// Curve asks for a key on P-224, P-256, P-384 or P-521, RSABits for an RSA key
-	// of 2048 bits or more with exponent 65537. One of the two is set.
-	Curve   elliptic.Curve
-	RSABits int
+	// of 2048 bits or more with exponent 65537, Ed25519 and X25519 for one of these.
+	// One of the four is set.
+	Curve           elliptic.Curve
+	RSABits         int
+	Ed25519, X25519 bool
 	// Label and ID are those of both keys. The certificate of a key has the same
 	// ID, by which it is found, so each key should have another.
 	Label string
 	ID    []byte
 	// Decrypt lets an RSA key decrypt, Derive lets an EC key agree on secrets.
-	// All keys can sign.
+	// All keys but those of X25519, which do nothing but agree, can sign.
 	Decrypt, Derive bool
 	// SessionOnly makes keys that end with the session.
 	SessionOnly bool
@@ -71,8 +73,28 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 		Bool(CKA_SENSITIVE, true), Bool(CKA_EXTRACTABLE, false),
 		String(CKA_LABEL, o.Label), Bytes(CKA_ID, o.ID), Bool(CKA_SIGN, true),
 	}
+	kinds := 0
+	for _, asked := range []bool{o.Curve != nil, o.RSABits != 0, o.Ed25519, o.X25519} {
+		if asked {
+			kinds++
+		}
+	}
 	switch {
-	case o.Curve != nil && o.RSABits == 0:
+	case kinds == 1 && o.Ed25519:
+		if o.Decrypt || o.Derive {
+			return 0, nil, nil, fmt.Errorf("%w: decryption and key agreement with an Ed25519 key", ErrUnsupported)
+		}
+		m = CKM_EC_EDWARDS_KEY_PAIR_GEN
+		pub = append(pub, Ulong(CKA_KEY_TYPE, CKK_EC_EDWARDS), Bytes(CKA_EC_PARAMS, []byte(paramsEd25519)))
+		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_EC_EDWARDS))
+	case kinds == 1 && o.X25519:
+		if o.Decrypt {
+			return 0, nil, nil, fmt.Errorf("%w: decryption with an X25519 key", ErrUnsupported)
+		}
+		m = CKM_EC_MONTGOMERY_KEY_PAIR_GEN
+		pub = append(override(pub, Attributes{Bool(CKA_VERIFY, false)}), Ulong(CKA_KEY_TYPE, CKK_EC_MONTGOMERY), Bytes(CKA_EC_PARAMS, []byte(paramsX25519)))
+		priv = append(override(priv, Attributes{Bool(CKA_SIGN, false)}), Ulong(CKA_KEY_TYPE, CKK_EC_MONTGOMERY), Bool(CKA_DERIVE, true))
+	case kinds == 1 && o.Curve != nil:
 		params, err := ecParams(o.Curve)
 		if err != nil {
 			return 0, nil, nil, err
@@ -83,7 +105,7 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 		m = CKM_EC_KEY_PAIR_GEN
 		pub = append(pub, Ulong(CKA_KEY_TYPE, CKK_EC), Bytes(CKA_EC_PARAMS, params))
 		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_EC), Bool(CKA_DERIVE, o.Derive))
-	case o.Curve == nil && o.RSABits >= 2048 && o.RSABits <= 16384:
+	case kinds == 1 && o.RSABits >= 2048 && o.RSABits <= 16384:
 		if o.Derive {
 			return 0, nil, nil, fmt.Errorf("%w: key agreement with an RSA key", ErrUnsupported)
 		}
@@ -92,7 +114,7 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 			Bytes(CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}), Bool(CKA_ENCRYPT, o.Decrypt))
 		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_RSA), Bool(CKA_DECRYPT, o.Decrypt))
 	default:
-		return 0, nil, nil, errors.New("cryptoki: a key pair needs either Curve or RSABits of 2048 to 16384")
+		return 0, nil, nil, errors.New("cryptoki: a key pair needs one of Curve, Ed25519, X25519 and RSABits of 2048 to 16384")
 	}
 	return m, override(pub, o.Public), override(priv, o.Private), nil
 }

@@ -3,6 +3,7 @@ package cryptoki
 import (
 	"context"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -56,7 +58,7 @@ func (q KeyQuery) template(class ObjectClass) Attributes {
 //
 // RSA keys do PKCS #1 v1.5, PSS and OAEP: in the token where the token takes the
 // parameters, else with the padding made here and the token's raw RSA. EC keys do
-// ECDSA.
+// ECDSA and key agreement, Ed25519 keys sign, X25519 keys agree.
 //
 // When the Pool had to start anew, the key is looked for again, and used only if it
 // still has the same public key; the first signature after that is verified.
@@ -122,7 +124,8 @@ func (k *Key) Label() string { return k.label }
 // ID returns a copy of the key's CKA_ID, which its certificate has too.
 func (k *Key) ID() []byte { return append([]byte(nil), k.id...) }
 
-// Public returns the public key, *rsa.PublicKey or *ecdsa.PublicKey.
+// Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or,
+// for X25519, *ecdh.PublicKey.
 func (k *Key) Public() crypto.PublicKey { return k.pub }
 
 // keyAttributes are what is read of a private key.
@@ -206,7 +209,7 @@ func (s *Session) publicKey(ctx context.Context, a Attributes) (crypto.PublicKey
 		}
 		for _, cert := range certs {
 			switch pub := cert.PublicKey.(type) {
-			case *rsa.PublicKey, *ecdsa.PublicKey:
+			case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 				return pub, nil
 			}
 		}
@@ -214,7 +217,7 @@ func (s *Session) publicKey(ctx context.Context, a Attributes) (crypto.PublicKey
 	if strange != nil {
 		return nil, strange
 	}
-	if t, ok := a.Ulong(CKA_KEY_TYPE); ok && KeyType(t) != CKK_RSA && KeyType(t) != CKK_EC {
+	if t, ok := a.Ulong(CKA_KEY_TYPE); ok && !slices.Contains([]KeyType{CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY}, KeyType(t)) {
 		return nil, fmt.Errorf("%w: key type %v", ErrUnsupported, KeyType(t))
 	}
 	return nil, fmt.Errorf("its public key is %w: the token has no public key object and no certificate with the same id; store one of them", ErrNotFound)
@@ -246,11 +249,14 @@ func parsePublicKey(a Attributes) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("%w: RSA with %d bits", ErrUnsupported, bits)
 		}
 		return pub, nil
-	case CKK_EC:
+	case CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY:
 		params, _ := a.Value(CKA_EC_PARAMS)
 		point, _ := a.Value(CKA_EC_POINT)
-		if len(params) == 0 || len(point) == 0 {
+		if len(point) == 0 || len(params) == 0 && KeyType(t) == CKK_EC {
 			return nil, nil
+		}
+		if c := curve25519(KeyType(t), params); c != none25519 {
+			return parse25519(c, point)
 		}
 		curve, err := parseECParams(params)
 		if err != nil {
@@ -272,6 +278,8 @@ func equal(a, b crypto.PublicKey) bool {
 	case *ecdsa.PublicKey:
 		return a.Equal(b)
 	case ed25519.PublicKey:
+		return a.Equal(b)
+	case *ecdh.PublicKey:
 		return a.Equal(b)
 	}
 	return false

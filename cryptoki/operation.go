@@ -47,7 +47,8 @@ func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Obje
 	if err := s.begin(ctx); err != nil {
 		return dst, err
 	}
-	s.in = append(s.in[:0], input...)
+	// Never a null pointer: SoftHSM2 refuses it even where there is nothing to point at.
+	s.in = append(slices.Grow(s.in[:0], max(1, len(input))), input...)
 	s.out = slices.Grow(s.out[:0], maxLength)[:maxLength]
 	s.mech = m.m
 	s.mech.Data = bytes.Clone(m.m.Data)

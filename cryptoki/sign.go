@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -13,7 +14,7 @@ import (
 	"github.com/cardoki/cardoki/signer"
 )
 
-// Sign signs a digest as [signer.Key] says. ctx ends the wait for a session, the PIN
+// Sign signs a digest, or with Ed25519 a message, as [signer.Key] says. ctx ends the wait for a session, the PIN
 // and the module, see [Session].
 func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	p, err := signer.ParseSign(k.pub, digest, opts)
@@ -37,6 +38,11 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 		sig, err = k.signPKCS1v15(ctx, s, found.object, p, digest)
 	case signer.PSS:
 		sig, err = k.signPSS(ctx, s, found.object, p, digest)
+	case signer.Ed25519:
+		// The buffer is of the exact size: NSS loses the operation with any other.
+		if sig, err = s.AppendSign(ctx, make([]byte, 0, ed25519.SignatureSize), Plain(CKM_EDDSA), found.object, digest, ed25519.SignatureSize); err == nil {
+			sig, err = exact(sig, ed25519.SignatureSize, "an Ed25519 signature")
+		}
 	default:
 		err = fmt.Errorf("%w: %v", ErrUnsupported, p.Scheme)
 	}
@@ -64,6 +70,8 @@ func verify(pub crypto.PublicKey, p signer.SignParams, digest, sig []byte) bool 
 			return rsa.VerifyPSS(pub, p.Hash, digest, sig, &rsa.PSSOptions{SaltLength: p.SaltLength}) == nil
 		}
 		return rsa.VerifyPKCS1v15(pub, p.Hash, digest, sig) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(pub, digest, sig)
 	}
 	return false
 }
