@@ -1,0 +1,91 @@
+// Manage-keys lists, generates, imports and deletes the keys and certificates on a PKCS#11
+// token.
+//
+//	manage-keys -module MODULE -uri URI list
+//	manage-keys -module MODULE -uri URI generate LABEL p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096
+//	manage-keys -module MODULE -uri URI import LABEL KEY.pem        PKCS #8, not encrypted
+//	manage-keys -module MODULE -uri URI certificate LABEL CERT.pem  for the key of that label
+//	manage-keys -module MODULE -uri URI delete LABEL                the key, its public key and certificate
+//
+// URI names the token, such as 'pkcs11:token=my%20token', and may name a file with the PIN
+// (?pin-source=file:/path); else the PIN is asked for. Start it with go run
+// ./examples/manage-keys.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/cardoki/cardoki/cryptoki"
+	"github.com/cardoki/cardoki/signer/prompt"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "manage-keys:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("manage-keys", flag.ContinueOnError)
+	path := flags.String("module", "", "the `path` of the PKCS#11 module")
+	uri := flags.String("uri", "", "the PKCS#11 `URI` of the token")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	commands := map[string]struct {
+		arguments int
+		run       func(context.Context, *cryptoki.Session, io.Writer, []string) error
+	}{
+		"list": {0, list}, "generate": {2, generate}, "import": {2, importKey}, "certificate": {2, certificate}, "delete": {1, remove},
+	}
+	command, ok := commands[flags.Arg(0)]
+	if *path == "" || *uri == "" || !ok || flags.NArg() != 1+command.arguments {
+		return errors.New("-module, -uri and one of list, generate, import, certificate, delete with their arguments are needed; see the first lines of main.go")
+	}
+	u, err := cryptoki.ParseURI(*uri, nil)
+	if err != nil {
+		return err
+	}
+	pin, err := u.PINFunc()
+	if err != nil {
+		return err
+	}
+	if pin == nil {
+		pin = ask
+	}
+	module, err := cryptoki.Open(*path, nil)
+	if err != nil {
+		return err
+	}
+	defer module.Close()
+	slot, err := module.FindSlot(u)
+	if err != nil {
+		return err
+	}
+	pool := slot.NewPool(&cryptoki.PoolOptions{PIN: pin, Size: 1, ReadWrite: true})
+	defer pool.Close()
+	return pool.Do(ctx, func(s *cryptoki.Session) error { return command.run(ctx, s, out, flags.Args()[1:]) })
+}
+
+// ask asks for the PIN at the terminal. The last try needs a yes.
+func ask(ctx context.Context, r cryptoki.PINRequest) ([]byte, error) {
+	if r.FinalTry {
+		yes, err := prompt.Terminal{}.Confirm(ctx, "One try is left: a wrong PIN locks the token. Go on?")
+		if err != nil || !yes {
+			return nil, errors.Join(err, errors.New("no PIN was given"))
+		}
+		r.AllowFinalTry()
+	}
+	return prompt.Terminal{}.AskSecret(ctx, fmt.Sprintf("PIN of token %q", r.Token))
+}
