@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -167,7 +168,7 @@ func searchMemory(secret []byte) (int, error) {
 	}
 	defer mem.Close()
 	count := 0
-	block := make([]byte, 1<<20)
+	block, masks := make([]byte, 1<<20), bytes.Repeat([]byte{mask}, 1<<20)
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
 		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
@@ -187,9 +188,7 @@ func searchMemory(secret []byte) (int, error) {
 			if n == 0 || err != nil && err != io.EOF {
 				break // such as [vvar]
 			}
-			for i := range block[:n] {
-				block[i] ^= mask
-			}
+			subtle.XORBytes(block[:n], block[:n], masks)
 			count += bytes.Count(block[:n], secret)
 			clear(block)
 			if n <= len(secret) {
