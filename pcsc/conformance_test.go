@@ -37,6 +37,7 @@ func TestConformance(t *testing.T) {
 		{"a reset by another program is noticed until reconnect", testReset},
 		{"a card torn out while it answers is gone", testTornOut},
 		{"a card swapped for another is noticed", testSwapped},
+		{"a card put back before the service looked works, and its removal is seen", testPutBack},
 		{"the disposition at close is carried out", testDisposition},
 		{"a card torn out in a transaction keeps nobody out of the next", testSwappedInTransaction},
 		{"exclusive use can be given up for shared use", testExclusiveGivenUp},
@@ -516,6 +517,45 @@ func testSwapped(t *testing.T, p *system.PCSCD) {
 		t.Fatal(err)
 	}
 	exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+}
+
+// testPutBack takes a card out and puts it in again within the 0.4 s after which pcscd
+// looks: while Reconnect is at it, and at once.
+func testPutBack(t *testing.T, p *system.PCSCD) {
+	card := &testCard{}
+	conn, remove := use(t, p, card, nil)
+	c := establish(t)
+	ctx := within(t, patience)
+	for _, at := range []time.Duration{0, 5 * time.Millisecond} {
+		fail := &testCard{transmit: func(_ context.Context, dst, _ []byte) ([]byte, error) { return dst, errors.New("torn out") }}
+		remove()
+		waitUntilEmpty(t, c, p.Readers[0])
+		insert(t, p.Addresses[0], fail)
+		if _, err := c.WaitForCard(ctx, named(p.Readers[0])); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Reconnect(ctx); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conn.Transmit(ctx, nil, selectMF)
+		wantErrors(t, err, []error{apdu.ErrRemoved})
+		back := make(chan func(), 1)
+		time.AfterFunc(at, func() { back <- insert(t, p.Addresses[0], card) })
+		if err := conn.Reconnect(ctx); err != nil {
+			// The service has seen the card go, and then will see this one come.
+			wantErrors(t, err, []error{apdu.ErrRemoved, pcsc.SCARD_E_NO_SMARTCARD})
+			if _, err := c.WaitForCard(ctx, named(p.Readers[0])); err != nil {
+				t.Fatalf("the card that was put back: %v", err)
+			}
+			if err := conn.Reconnect(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		remove = <-back
+		exchange(t, conn, selectMF, append(slices.Clone(selectMF), 0x90, 0))
+	}
+	remove()
+	waitUntilEmpty(t, c, p.Readers[0])
 }
 
 func testSwappedInTransaction(t *testing.T, p *system.PCSCD) {

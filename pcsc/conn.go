@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cardoki/cardoki/apdu"
 	"github.com/cardoki/cardoki/internal/leak"
@@ -304,7 +305,8 @@ func (c *Conn) Transaction(ctx context.Context, disposition apdu.Disposition, f 
 // compare [Conn.ATR], select and verify again.
 //
 // After a reset it takes the card as it is; after a removal it resets the card that is
-// there now. Where the connection to the service was lost (the service was stopped or
+// there now, for which the service must have noticed that the other is out: within half a
+// second. Where the connection to the service was lost (the service was stopped or
 // restarted, a call was given up) or the reader was plugged in again, a new one is made,
 // to the reader of the same name. Without a card, or without the reader, the error is an
 // [apdu.ErrRemoved]; without the service an [apdu.ErrRetired]. Then c is as it was, and
@@ -314,11 +316,45 @@ func (c *Conn) Reconnect(ctx context.Context) error {
 		return err
 	}
 	defer c.lock.release()
-	initialization := apdu.LeaveCard
 	if c.gone == SCARD_W_REMOVED_CARD {
-		initialization = apdu.ResetCard
+		return c.reconnectRemoved(ctx)
 	}
-	return c.reconnect(ctx, "reconnect", c.opts, initialization)
+	return c.reconnect(ctx, "reconnect", c.opts, apdu.LeaveCard)
+}
+
+// noticeDelay is how long pcscd may take to see that a card is out: it looks every 0.4 s.
+const noticeDelay = 500 * time.Millisecond
+
+// reconnectRemoved resets the card that is there now, once the service has seen the
+// other one go and this one come. A reset before that confuses pcscd 1.9.9: a card that
+// is put in then is not there to it, or one that is taken out then is there, for as long
+// as nobody resets it; and one that it sees come later loses its state in silence.
+func (c *Conn) reconnectRemoved(ctx context.Context) error {
+	const op = "reconnect"
+	if !c.lost {
+		if err := c.untilNoticed(ctx); err != nil {
+			return newError(op, c.reader, err)
+		}
+		readers, err := c.session.readers(ctx)
+		if r, ok := find(readers, c.reader); err == nil && ok && !r.State.Present() {
+			return c.fail(op, SCARD_E_NO_SMARTCARD)
+		}
+	}
+	return c.reconnect(ctx, op, c.opts, apdu.ResetCard)
+}
+
+// untilNoticed waits until the service says that the card is gone, but no longer than it
+// may take to see that: a card that was put in again so quickly was never away to it.
+func (c *Conn) untilNoticed(ctx context.Context) error {
+	for deadline := time.Now().Add(noticeDelay); time.Now().Before(deadline); {
+		if err := c.session.status(ctx); err != nil {
+			return nil // that, or what reconnecting says too
+		}
+		if err := pause(ctx, 5); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Reset resets the card: apdu.ResetCard is a warm reset, apdu.UnpowerCard a cold one.

@@ -129,6 +129,12 @@ func kind(op string, code Code) error {
 		if op == "transmit" {
 			return apdu.ErrNotSent
 		}
+	case SCARD_E_PROTO_MISMATCH:
+		// The protocol that was agreed is so no more: the card was reset, as pcscd does at
+		// the end of a program within a transaction, just when this connection was made.
+		if op != "reconnect" && op != "reset" && op != "change" {
+			return apdu.ErrReset
+		}
 	case SCARD_F_COMM_ERROR, SCARD_E_NO_SERVICE, SCARD_E_SERVICE_STOPPED, SCARD_E_INVALID_HANDLE:
 		return apdu.ErrRetired
 	}

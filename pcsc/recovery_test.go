@@ -409,6 +409,55 @@ func testContextHeals(t *testing.T, d *pcsctest.Daemon) {
 	}
 }
 
+// testAwayInContainer: there a socket that is missing is an access error, but to a wait it
+// may come.
+func testAwayInContainer(t *testing.T, d *pcsctest.Daemon) {
+	t.Setenv("container", "podman")
+	r := plug(t, d, "Soft", nil, nil)
+	c := establish(t)
+	found := make(chan error, 1)
+	go func() {
+		_, err := c.WaitForCard(within(t, patience), named(r.Name()))
+		found <- err
+	}()
+	d.Kill()
+	_, err := c.Readers(within(t, patience))
+	wantErrors(t, err, []error{pcsc.SCARD_E_NO_SERVICE}, "in a container")
+	select {
+	case err := <-found:
+		t.Fatalf("WaitForCard ended while the service was away: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	if err := d.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Insert(&testCard{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-found; err != nil {
+		t.Errorf("WaitForCard across a restart: %v", err)
+	}
+}
+
+// testEndsDuringHandshake: that looks like a refusal by policy.
+func testEndsDuringHandshake(t *testing.T, d *pcsctest.Daemon) {
+	r := plug(t, d, "Soft", nil, &testCard{})
+	c := establish(t)
+	var n atomic.Int32
+	d.SetFault(func(c pcsctest.Call) *pcsctest.Fault {
+		if c.Command == pcsctest.CMD_VERSION && n.Add(1) == 1 {
+			return &pcsctest.Fault{Drop: true}
+		}
+		return nil
+	})
+	if _, err := c.WaitForCard(within(t, patience), named(r.Name())); err != nil {
+		t.Error(err)
+	}
+	if n.Load() < 2 {
+		t.Errorf("got %d attempts, want two", n.Load())
+	}
+}
+
 func testReturnValues(t *testing.T, d *pcsctest.Daemon) {
 	card := &testCard{}
 	r := plug(t, d, "Soft", nil, card)
@@ -420,6 +469,7 @@ func testReturnValues(t *testing.T, d *pcsctest.Daemon) {
 	}{
 		{pcsc.SCARD_W_RESET_CARD, apdu.ErrReset},
 		{pcsc.SCARD_W_UNPOWERED_CARD, apdu.ErrReset},
+		{pcsc.SCARD_E_PROTO_MISMATCH, apdu.ErrReset},
 		{pcsc.SCARD_W_REMOVED_CARD, apdu.ErrRemoved},
 		{pcsc.SCARD_E_NO_SMARTCARD, apdu.ErrRemoved},
 		{pcsc.SCARD_E_READER_UNAVAILABLE, apdu.ErrRemoved},

@@ -83,6 +83,8 @@ func TestSoftwareDaemon(t *testing.T) {
 		{"policy that refuses a card is an error of its own", testPolicyRefusesCard},
 		{"a connection that breaks once while connecting is made again", testConnectOnceMore},
 		{"a context heals", testContextHeals},
+		{"a service that is away is waited for in a container too", testAwayInContainer},
+		{"a service that ends during the handshake is no refusal to a wait", testEndsDuringHandshake},
 		{"Watch tells what is there and what happens", testWatch},
 		{"Watch survives the service", testWatchRestart},
 		{"watchers share one wait and all get everything", testManyWatchers},

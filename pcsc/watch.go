@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 	"sync"
@@ -243,6 +244,7 @@ type wait struct {
 
 	mu      sync.Mutex
 	now     snapshot
+	refused int           // times in a row that the service did not want this process
 	changed chan struct{} // closed when now is replaced
 }
 
@@ -286,6 +288,12 @@ func (w *wait) look() (snapshot, <-chan struct{}) {
 	return w.now, w.changed
 }
 
+// hopeless reports whether waiting will not make the service come.
+func (w *wait) hopeless() bool {
+	now, _ := w.look()
+	return now.final
+}
+
 func (w *wait) publish(readers []Reader, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,15 +302,22 @@ func (w *wait) publish(readers []Reader, err error) {
 		w.now.lastErr = err
 	}
 	w.now.version++
-	w.now.readers, w.now.err, w.now.final = readers, err, hopeless(err)
+	w.refused++
+	if !refused(err) {
+		w.refused = 0
+	}
+	w.now.readers, w.now.err = readers, err
+	w.now.final = w.refused > 1 || errors.Is(err, errors.ErrUnsupported)
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-// hopeless reports whether waiting will not make the service come.
-func hopeless(err error) bool {
+// refused reports whether the service does not want this process. Once says little: pcscd
+// that is stopped during the handshake looks the same. A socket that is not there is not
+// meant: while pcscd is restarted a container has none either.
+func refused(err error) bool {
 	var access *AccessError
-	return errors.As(err, &access) || errors.Is(err, errors.ErrUnsupported)
+	return errors.As(err, &access) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // How long to wait before the service is tried again: from, doubled up to, and from
@@ -322,8 +337,7 @@ func (w *wait) run(ctx context.Context, service *Options) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.publish(nil, err)
-		if hopeless(err) {
+		if w.publish(nil, err); w.hopeless() {
 			return
 		}
 		if time.Since(start) > retryReset {

@@ -40,8 +40,15 @@ type Options struct {
 	Redial bool
 }
 
-// redialDelay is how long DialAndServe waits before it dials again.
-const redialDelay = 50 * time.Millisecond
+// Delays before the driver is dialled again.
+const (
+	// redialDelay is for one that was not there.
+	redialDelay = 50 * time.Millisecond
+	// noticeDelay is for one that had the card: pcscd looks every 0.4 s, and a card that
+	// is back before it looked was never away to it and to its programs, which would go on
+	// as if a PIN were still verified.
+	noticeDelay = 600 * time.Millisecond
+)
 
 // DialAndServe connects card to the driver that listens at address, such as
 // [DefaultAddress], and serves it as [Serve] does. opts may be nil.
@@ -51,7 +58,7 @@ const redialDelay = 50 * time.Millisecond
 func DialAndServe(ctx context.Context, address string, card Card, opts *Options) error {
 	redial := opts != nil && opts.Redial
 	for {
-		err := dialAndServe(ctx, address, card)
+		served, err := dialAndServe(ctx, address, card)
 		var fromCard *CardError
 		switch {
 		case ctx.Err() != nil:
@@ -59,7 +66,11 @@ func DialAndServe(ctx context.Context, address string, card Card, opts *Options)
 		case !redial, errors.As(err, &fromCard):
 			return err
 		}
-		t := time.NewTimer(redialDelay)
+		delay := redialDelay
+		if served {
+			delay = noticeDelay
+		}
+		t := time.NewTimer(delay)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -69,12 +80,13 @@ func DialAndServe(ctx context.Context, address string, card Card, opts *Options)
 	}
 }
 
-func dialAndServe(ctx context.Context, address string, card Card) error {
+// dialAndServe reports whether the reader had the card.
+func dialAndServe(ctx context.Context, address string, card Card) (served bool, err error) {
 	conn, err := dial(ctx, address)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return Serve(ctx, conn, card)
+	return true, Serve(ctx, conn, card)
 }
 
 func dial(ctx context.Context, address string) (net.Conn, error) {
