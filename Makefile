@@ -9,7 +9,7 @@ DEPS = pcscd libpcsclite-dev vsmartcard-vpcd vsmartcard-vpicc python3-pycryptodo
 	yubico-piv-tool yubikey-manager ykcs11 gnutls-bin openssh-client openssh-server openvpn curl libengine-pkcs11-openssl libnss3-tools firefox-esr bsdutils
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-if-allowed test bench fuzz lint generate
+.PHONY: help deps deps-if-allowed test bench chaos soak fuzz lint generate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,12 +31,19 @@ test: deps-if-allowed ## vet and all tests, with the race detector, on real part
 	$(GO) test -race -count 1 -timeout 9m ./...
 	$(GO) vet -tags libpcsclite ./pcsc/...
 	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite ./pcsc ./pcsc/pcsctest
+	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite -run 'TestChaos|TestSharing|TestSoak|TestTransmitters' ./internal/system
 	cd internal/peers && $(GO) vet ./...
 
 bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 	@echo "# $$(uname -sm), $$(nproc) cores,$$(sed -n 's/^model name\s*://p' /proc/cpuinfo 2>/dev/null | head -1), $$($(GO) version)"
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki ./internal/ck
 	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+chaos: deps-if-allowed ## what happens to a program at a card, 200 times each
+	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run TestChaos -v ./internal/system
+
+soak: deps-if-allowed ## a million exchanges with a card: memory stays as it is
+	CARDOKI_SOAK=1000000 $(GO) test -count 1 -timeout 60m -run TestSoak -v ./internal/system
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for p in $$($(GO) list ./...); do \
