@@ -5,12 +5,14 @@ package signer_test
 import (
 	"context"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"math/big"
 	"sync/atomic"
 	"testing"
 
@@ -24,6 +26,7 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // use.
 type memoryKey struct {
 	crypto.Signer
+	can     signer.Ability
 	signed  atomic.Int64
 	disturb func(sig []byte) []byte // changes a signature, as a faulty device does
 }
@@ -32,7 +35,7 @@ func (k *memoryKey) Sign(ctx context.Context, input []byte, opts crypto.SignerOp
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if _, err := signer.ParseSign(k.Public(), input, opts); err != nil {
+	if _, err := signer.ParseSign(k.Public(), input, opts, k.can); err != nil {
 		return nil, err
 	}
 	if opts == nil {
@@ -44,6 +47,73 @@ func (k *memoryKey) Sign(ctx context.Context, input []byte, opts crypto.SignerOp
 		sig = k.disturb(sig)
 	}
 	return sig, err
+}
+
+func (k *memoryKey) Abilities() signer.Ability { return k.can }
+
+// A memoryHasher is a signer.Hashing over a key in memory.
+type memoryHasher struct {
+	*memoryKey
+	hashed atomic.Int64
+}
+
+func (k *memoryHasher) SignMessage(ctx context.Context, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	k.hashed.Add(1)
+	h := opts.HashFunc().New()
+	h.Write(message)
+	return k.Sign(ctx, h.Sum(nil), opts)
+}
+
+// A memoryAgreer is a signer.Agreeing over a key in memory.
+type memoryAgreer struct {
+	key     *ecdh.PrivateKey
+	public  crypto.PublicKey
+	disturb func(secret []byte) []byte
+}
+
+func (k *memoryAgreer) Public() crypto.PublicKey { return k.public }
+
+func (k *memoryAgreer) Sign(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, signer.ErrUnsupported
+}
+
+func (k *memoryAgreer) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	secret, err := k.key.ECDH(peer)
+	if err == nil && k.disturb != nil {
+		secret = k.disturb(secret)
+	}
+	return secret, err
+}
+
+func newAgreer(t testing.TB, curve ecdh.Curve) *memoryAgreer {
+	t.Helper()
+	key, err := curve.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &memoryAgreer{key: key, public: key.PublicKey()}
+}
+
+// A memoryKEM is a signer.Decapsulating over a key in memory.
+type memoryKEM struct {
+	key     crypto.Decapsulator
+	disturb func(shared []byte) []byte
+}
+
+func (k *memoryKEM) Public() crypto.PublicKey { return k.key.Encapsulator() }
+
+func (k *memoryKEM) Decapsulate(ctx context.Context, ciphertext []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	shared, err := k.key.Decapsulate(ciphertext)
+	if err == nil && k.disturb != nil {
+		shared = k.disturb(shared)
+	}
+	return shared, err
 }
 
 // A memoryDecrypter is a signer.Decrypting over a key in memory.
@@ -67,8 +137,11 @@ func (k *memoryDecrypter) Decrypt(ctx context.Context, ciphertext []byte, opts c
 }
 
 var (
-	_ signer.Key        = (*memoryKey)(nil)
-	_ signer.Decrypting = (*memoryDecrypter)(nil)
+	_ signer.Able          = (*memoryKey)(nil)
+	_ signer.Hashing       = (*memoryHasher)(nil)
+	_ signer.Decrypting    = (*memoryDecrypter)(nil)
+	_ signer.Agreeing      = (*memoryAgreer)(nil)
+	_ signer.Decapsulating = (*memoryKEM)(nil)
 )
 
 func newRSA(t testing.TB, bits int) *memoryDecrypter {
@@ -99,7 +172,8 @@ func newEd25519(t testing.TB) *memoryKey {
 }
 
 // checkError checks err against what a row wants: empty for none, "unsupported"
-// for one that Is ErrUnsupported, anything else for one that is not.
+// for one that Is ErrUnsupported, "refused" for one that Is ErrInvalid, anything else
+// for one that is neither.
 func checkError(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {
@@ -107,7 +181,29 @@ func checkError(t *testing.T, err error, want string) {
 		t.Errorf("got error %v, want %q", err, want)
 	case errors.Is(err, signer.ErrUnsupported) != (want == "unsupported"):
 		t.Errorf("got error %v, want %q", err, want)
+	case errors.Is(err, signer.ErrInvalid) != (want == refused):
+		t.Errorf("got error %v, want %q", err, want)
 	case errors.Is(err, signer.ErrUnsupported) && !errors.Is(err, errors.ErrUnsupported):
 		t.Errorf("got error %v, want one that Is errors.ErrUnsupported too", err)
 	}
+}
+
+func hexInt(t *testing.T, s string) *big.Int {
+	t.Helper()
+	n, ok := new(big.Int).SetString(s, 16)
+	if !ok {
+		t.Fatalf("%q is no number", s)
+	}
+	return n
+}
+
+// An answering key decrypts everything to the same.
+type answering struct {
+	*memoryDecrypter
+	answer []byte
+	err    error
+}
+
+func (k answering) Decrypt(context.Context, []byte, crypto.DecrypterOpts) ([]byte, error) {
+	return append([]byte(nil), k.answer...), k.err
 }

@@ -4,6 +4,8 @@ package signer_test
 
 import (
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,6 +14,7 @@ import (
 	_ "crypto/sha256"
 	_ "crypto/sha3"
 	_ "crypto/sha512"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,6 +50,8 @@ func TestParseSign(t *testing.T) {
 		{"RSA: digest too long", rsaKey, 33, crypto.SHA256, signer.SignParams{}, refused},
 		{"RSA: no such hash", rsaKey, 32, crypto.Hash(99), signer.SignParams{}, "unsupported"},
 
+		{"RSA: a hash without an identifier", rsaKey, 32, crypto.BLAKE2b_256, signer.SignParams{}, "unsupported"},
+
 		{"PSS: salt as long as the hash", rsaKey, 32, pss(rsa.PSSSaltLengthEqualsHash, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: 32}, ""},
 		{"PSS: longest salt", rsaKey, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: longest}, ""},
 		{"PSS: longest salt, a modulus of 8n+1 bits", odd, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: longest}, ""},
@@ -76,11 +81,47 @@ func TestParseSign(t *testing.T) {
 		{"Ed25519ctx", edKey, 5, &ed25519.Options{Context: "context"}, signer.SignParams{}, "unsupported"},
 		{"Ed25519: a digest", edKey, 32, crypto.SHA256, signer.SignParams{}, "unsupported"},
 
+		{"ECDSA: a key without a curve", &ecdsa.PublicKey{}, 32, crypto.SHA256, signer.SignParams{}, "unsupported"},
+		{"X25519", newAgreer(t, ecdh.X25519()).Public(), 32, crypto.SHA256, signer.SignParams{}, "unsupported"},
+
 		{"no key", nil, 32, crypto.SHA256, signer.SignParams{}, "unsupported"},
 		{"a key of another type", "key", 32, crypto.SHA256, signer.SignParams{}, "unsupported"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := signer.ParseSign(tt.key, make([]byte, tt.n), tt.opts)
+			checkError(t, err, tt.err)
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Errorf("wrong parameters (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestParseSign_abilities(t *testing.T) {
+	edKey := newEd25519(t).Public()
+	const ph, ctx = signer.AbilityEd25519ph, signer.AbilityEd25519ctx
+	long := strings.Repeat("c", 256)
+	for _, tt := range []struct {
+		name string
+		n    int // length of input
+		opts crypto.SignerOpts
+		can  signer.Ability
+		want signer.SignParams
+		err  string
+	}{
+		{"Ed25519ph", 64, &ed25519.Options{Hash: crypto.SHA512}, ph, signer.SignParams{Scheme: signer.Ed25519, Hash: crypto.SHA512}, ""},
+		{"Ed25519ph by the hash alone", 64, crypto.SHA512, ph, signer.SignParams{Scheme: signer.Ed25519, Hash: crypto.SHA512}, ""},
+		{"Ed25519ph of a digest too short", 63, crypto.SHA512, ph, signer.SignParams{}, refused},
+		{"Ed25519ph with another hash", 32, &ed25519.Options{Hash: crypto.SHA256}, ph, signer.SignParams{}, "unsupported"},
+		{"Ed25519ph with a context", 64, &ed25519.Options{Hash: crypto.SHA512, Context: "c"}, ph | ctx, signer.SignParams{Scheme: signer.Ed25519, Hash: crypto.SHA512, Context: "c"}, ""},
+		{"Ed25519ph with a context, by a key without contexts", 64, &ed25519.Options{Hash: crypto.SHA512, Context: "c"}, ph, signer.SignParams{}, "unsupported"},
+		{"Ed25519ctx", 5, &ed25519.Options{Context: "c"}, ctx, signer.SignParams{Scheme: signer.Ed25519, Context: "c"}, ""},
+		{"Ed25519ctx with the longest context", 5, &ed25519.Options{Context: long[:255]}, ctx, signer.SignParams{Scheme: signer.Ed25519, Context: long[:255]}, ""},
+		{"Ed25519ctx with a longer context", 5, &ed25519.Options{Context: long}, ctx, signer.SignParams{}, refused},
+		{"Ed25519ctx by a key that only does ph", 5, &ed25519.Options{Context: "c"}, ph, signer.SignParams{}, "unsupported"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := signer.ParseSign(edKey, make([]byte, tt.n), tt.opts, tt.can)
 			checkError(t, err, tt.err)
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("wrong parameters (-want +got):\n%s", d)
@@ -165,7 +206,7 @@ func TestParseDecrypt(t *testing.T) {
 
 func TestScheme_String(t *testing.T) {
 	for s, want := range map[signer.Scheme]string{
-		signer.PKCS1v15: "RSA PKCS #1 v1.5", signer.PSS: "RSA-PSS", signer.OAEP: "RSA-OAEP", signer.ECDSA: "ECDSA", signer.Ed25519: "Ed25519", 99: "Scheme(99)",
+		signer.PKCS1v15: "RSA PKCS #1 v1.5", signer.PSS: "RSA-PSS", signer.OAEP: "RSA-OAEP", signer.ECDSA: "ECDSA", signer.Ed25519: "Ed25519", signer.ECDH: "ECDH", signer.MLKEM: "ML-KEM", 99: "Scheme(99)",
 	} {
 		if got := s.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -5,34 +5,14 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
 )
-
-// A VerifyPolicy says which signatures are verified with the public key before
-// they are returned.
-type VerifyPolicy int
-
-// The policies.
-const (
-	VerifyDefault VerifyPolicy = iota // every RSA signature, and the first of any other key
-	VerifyAlways                      // every signature
-	VerifyNever                       // none: for devices that are trusted not to fail or change
-)
-
-// Options changes what [New] makes. The zero value, and a nil pointer, are ready
-// to use.
-type Options struct {
-	// Context is given to the key, as crypto.Signer has no context of its own.
-	// It ends waiting for a PIN, a touch or the device. Nil means
-	// context.Background.
-	Context context.Context
-	// Verify says which signatures are verified.
-	Verify VerifyPolicy
-}
 
 // ErrBadSignature is returned in place of a signature that the public key does
 // not verify: the device was disturbed, or the key behind it is another one. The
@@ -42,124 +22,171 @@ var ErrBadSignature = errors.New("signer: the device's signature does not verify
 // A Signer is a [Key] as crypto.Signer and crypto.MessageSigner. It is safe for
 // concurrent use.
 type Signer struct {
+	d   *signing
+	ctx context.Context // of WithContext, or nil
+}
+
+// signing is shared by a Signer and its copies.
+type signing struct {
+	device
 	key      Key
-	ctx      context.Context
-	verify   VerifyPolicy
+	can      Ability
 	verified atomic.Bool
 }
 
 var (
 	_ crypto.Signer        = (*Signer)(nil)
 	_ crypto.MessageSigner = (*Signer)(nil)
-	_ crypto.Decrypter     = (*Decrypter)(nil)
 )
 
 // New returns key as crypto.Signer. opts may be nil.
 func New(key Key, opts *Options) *Signer {
-	s := &Signer{key: key, ctx: context.Background()}
-	if opts != nil {
-		s.verify = opts.Verify
-		if opts.Context != nil {
-			s.ctx = opts.Context
-		}
+	d := &signing{device: newDevice(key.Public(), opts), key: key}
+	if able, ok := key.(Able); ok {
+		d.can = able.Abilities()
 	}
-	return s
+	return &Signer{d: d}
 }
 
+// WithContext returns a copy of s whose use of the key ends with ctx too, besides
+// Options.Context: the context of a request, where an interface has no room for it.
+// It shares with s what was verified.
+func (s *Signer) WithContext(ctx context.Context) *Signer { return &Signer{d: s.d, ctx: ctx} }
+
 // Public returns the public key.
-func (s *Signer) Public() crypto.PublicKey { return s.key.Public() }
+func (s *Signer) Public() crypto.PublicKey { return s.d.pub }
 
 // Sign signs digest, or for Ed25519 the message, as crypto.Signer says. rand is
 // not used: randomness comes from the device, or from crypto/rand.
+//
+// What the options and the key do not allow is refused before the device is asked,
+// with an error that Is [ErrUnsupported] or [ErrInvalid], or is a [PolicyError].
 func (s *Signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	p, err := ParseSign(s.key.Public(), digest, opts)
+	p, err := ParseSign(s.d.pub, digest, opts, s.d.can)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := s.key.Sign(s.ctx, digest, opts)
+	if s.d.opts.Hash == HashOnDevice && (p.Scheme != Ed25519 || p.Hash != 0) {
+		return nil, fmt.Errorf("%w: signature of a digest, where Options.Hash says that the device is to hash: use SignMessage", ErrUnsupported)
+	}
+	return s.sign(p, digest, digest, opts, s.d.key.Sign)
+}
+
+// sign lets f sign input, and verifies it as the signature of digest.
+func (s *Signer) sign(p SignParams, input, digest []byte, opts crypto.SignerOpts, f func(context.Context, []byte, crypto.SignerOpts) ([]byte, error)) ([]byte, error) {
+	op := Operation{Use: UseSign, Scheme: p.Scheme, Hash: p.Hash}
+	if p.Scheme == PSS {
+		op.MGFHash = p.Hash
+	}
+	var sig []byte
+	err := s.d.use(s.ctx, op, func(ctx context.Context) (err error) {
+		sig, err = f(ctx, input, opts)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !s.mustVerify(p.Scheme) {
-		return sig, nil
+	if s.mustVerify(p.Scheme) {
+		if err := verify(s.d.pub, p, digest, sig); err != nil {
+			return nil, err
+		}
+		s.d.verified.Store(true)
 	}
-	if !verify(s.key.Public(), p, digest, sig) {
-		return nil, ErrBadSignature
-	}
-	s.verified.Store(true)
 	return sig, nil
 }
 
 func (s *Signer) mustVerify(scheme Scheme) bool {
-	switch s.verify {
+	switch s.d.opts.Verify {
 	case VerifyAlways:
 		return true
 	case VerifyNever:
 		return false
 	}
-	return scheme == PKCS1v15 || scheme == PSS || !s.verified.Load()
+	return scheme == PKCS1v15 || scheme == PSS || !s.d.verified.Load()
 }
 
-func verify(pub crypto.PublicKey, p SignParams, input, sig []byte) bool {
+// verify returns ErrBadSignature for a signature of something else or by another
+// key, and another error where the standard library cannot tell.
+func verify(pub crypto.PublicKey, p SignParams, input, sig []byte) error {
+	ok, err := false, error(nil)
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
 		if p.Scheme == PSS {
-			return rsa.VerifyPSS(pub, p.Hash, input, sig, &rsa.PSSOptions{SaltLength: p.SaltLength}) == nil
+			err = rsa.VerifyPSS(pub, p.Hash, input, sig, &rsa.PSSOptions{SaltLength: p.SaltLength})
+		} else {
+			err = rsa.VerifyPKCS1v15(pub, p.Hash, input, sig)
 		}
-		return rsa.VerifyPKCS1v15(pub, p.Hash, input, sig) == nil
+		ok = err == nil
+		if errors.Is(err, rsa.ErrVerification) {
+			err = nil
+		}
 	case *ecdsa.PublicKey:
-		return ecdsa.VerifyASN1(pub, input, sig)
+		ok = ecdsa.VerifyASN1(pub, input, sig)
 	case ed25519.PublicKey:
-		return ed25519.Verify(pub, input, sig)
+		ok = ed25519.VerifyWithOptions(pub, input, sig, &ed25519.Options{Hash: p.Hash, Context: p.Context}) == nil
 	}
-	return false
+	if err == nil && !ok && notInFIPS(pub, p) {
+		err = errors.New("FIPS 140 mode is enforced (GODEBUG=fips140=only)")
+	}
+	switch {
+	case ok:
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: verification of the signature, which was withheld: %w", ErrUnsupported, err)
+	}
+	return ErrBadSignature
 }
 
-// SignMessage hashes msg with opts.HashFunc and signs the digest; for Ed25519 it
-// signs msg itself. crypto/tls and crypto/x509 prefer it over Sign.
-func (s *Signer) SignMessage(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if opts == nil {
-		return s.Sign(rand, msg, opts) // which refuses it, but for Ed25519
+// notInFIPS reports whether the standard library, where it enforces FIPS 140, refuses
+// to verify without saying so by the type of its error.
+func notInFIPS(pub crypto.PublicKey, p SignParams) bool {
+	if !fips140.Enforced() {
+		return false
 	}
-	hash := opts.HashFunc()
-	if hash == 0 {
+	if key, ok := pub.(*ecdsa.PublicKey); ok {
+		switch key.Curve {
+		case elliptic.P224(), elliptic.P256(), elliptic.P384(), elliptic.P521():
+			return false
+		}
+		return true
+	}
+	return p.Scheme == Ed25519 && p.Hash == 0 && p.Context != ""
+}
+
+// SignMessage hashes msg with opts.HashFunc and signs the digest; for Ed25519 with
+// hash 0 it signs msg itself. crypto/tls and crypto/x509 prefer it over Sign.
+// Options.Hash says where msg is hashed.
+func (s *Signer) SignMessage(rand io.Reader, msg []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if opts == nil || opts.HashFunc() == 0 {
 		return s.Sign(rand, msg, opts)
 	}
-	if _, ok := s.key.Public().(ed25519.PublicKey); ok {
-		return nil, fmt.Errorf("%w: Ed25519 signs the message, not its %v digest", ErrUnsupported, hash)
+	hash := opts.HashFunc()
+	n, ok := digestSize(hash)
+	if !ok {
+		return nil, fmt.Errorf("%w: hash function %v", ErrUnsupported, hash)
 	}
-	if _, ok := digestSize(hash); !ok || !hash.Available() {
-		return nil, fmt.Errorf("%w: hash function %v is not linked into this program", ErrUnsupported, hash)
-	}
-	h := hash.New()
-	h.Write(msg)
-	return s.Sign(rand, h.Sum(nil), opts)
-}
-
-// A Decrypter is a [Signer] of an RSA key that also implements crypto.Decrypter.
-type Decrypter struct {
-	*Signer
-	decrypting Decrypting
-}
-
-// NewDecrypter returns key as crypto.Signer and crypto.Decrypter. It refuses a
-// key that is not RSA. opts may be nil.
-//
-// Whoever answers to the outside with the result of a PKCS #1 v1.5 decryption
-// must use rsa.PKCS1v15DecryptOptions with SessionKeyLen: telling a stranger
-// which ciphertexts are well padded gives the plaintext away.
-func NewDecrypter(key Decrypting, opts *Options) (*Decrypter, error) {
-	if _, ok := key.Public().(*rsa.PublicKey); !ok {
-		return nil, fmt.Errorf("%w: decryption with a key of type %T", ErrUnsupported, key.Public())
-	}
-	return &Decrypter{Signer: New(key, opts), decrypting: key}, nil
-}
-
-// Decrypt decrypts msg as crypto.Decrypter says. opts is nil or
-// *rsa.PKCS1v15DecryptOptions, or *rsa.OAEPOptions. rand is not used.
-func (d *Decrypter) Decrypt(rand io.Reader, msg []byte, opts crypto.DecrypterOpts) ([]byte, error) {
-	if _, err := ParseDecrypt(d.Public(), msg, opts); err != nil {
+	var placeholder [64]byte // no digest is longer
+	p, err := ParseSign(s.d.pub, placeholder[:n], opts, s.d.can)
+	if err != nil {
 		return nil, err
 	}
-	return d.decrypting.Decrypt(d.ctx, msg, opts)
+	// Once verified is set it stays: sign does not verify what has no digest here.
+	onDevice := s.d.opts.Hash == HashOnDevice
+	var digest []byte
+	if !onDevice || s.mustVerify(p.Scheme) {
+		if !hash.Available() {
+			return nil, notAvailable(hash)
+		}
+		h := hash.New()
+		h.Write(msg)
+		digest = h.Sum(nil)
+	}
+	if !onDevice {
+		return s.sign(p, digest, digest, opts, s.d.key.Sign)
+	}
+	hashing, ok := s.d.key.(Hashing)
+	if !ok {
+		return nil, fmt.Errorf("%w: hashing in the device, with a key of type %T", ErrUnsupported, s.d.key)
+	}
+	return s.sign(p, msg, digest, opts, hashing.SignMessage)
 }

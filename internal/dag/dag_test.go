@@ -58,9 +58,10 @@ var order = []row{
 	{"iso7816/card", "apdu iso7816/tlv iso7816"},
 	{"iso7816/piv", "apdu iso7816/tlv iso7816 iso7816/sm iso7816/card signer internal/rsapad internal/wipe" + cryptobyte},
 	{"internal/ck", "github.com/miekg/pkcs11"},
+	{"cryptoki/cryptokitest", ""},
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
-	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki signer/... internal/pcsclite" + cryptobyte},
-	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
+	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki/... signer/... internal/pcsclite" + cryptobyte},
+	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki/... signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
 }
 
 // only names the packages that may import what nobody else may.

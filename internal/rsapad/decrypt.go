@@ -2,13 +2,13 @@ package rsapad
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/subtle"
-	"errors"
 )
 
 // ErrDecryption is the only thing that the Decode functions say of an EM that is
 // wrong.
-var ErrDecryption = errors.New("rsapad: decryption error")
+var ErrDecryption = rsa.ErrDecryption
 
 // DecodePKCS1v15 returns the message in em, as long as the modulus and with its
 // leading 00, that was encrypted with PKCS #1 v1.5 (RFC 8017). The message
