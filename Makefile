@@ -6,7 +6,8 @@ BENCHTIME ?= 1s
 
 # Debian packages of the real parts that the tests run against.
 DEPS = pcscd libpcsclite-dev vsmartcard-vpcd vsmartcard-vpicc python3-pycryptodome pkg-config gcc libc6-dev softhsm2 opensc opensc-pkcs11 openssl \
-	yubico-piv-tool yubikey-manager ykcs11 gnutls-bin openssh-client openssh-server openvpn curl libengine-pkcs11-openssl libnss3-tools firefox-esr bsdutils
+	yubico-piv-tool yubikey-manager ykcs11 gnutls-bin openssh-client openssh-server openvpn curl libengine-pkcs11-openssl libnss3 libnss3-tools firefox-esr bsdutils p11-kit p11-kit-modules \
+	gcc-mingw-w64-x86-64-win32 gcc-mingw-w64-i686-win32
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-if-allowed test bench chaos soak fuzz lint generate

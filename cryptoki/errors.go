@@ -1,6 +1,7 @@
 package cryptoki
 
 import (
+	"crypto/rsa"
 	"errors"
 	"fmt"
 
@@ -36,7 +37,7 @@ var (
 	ErrUnsupported = fmt.Errorf("cryptoki: %w", errors.ErrUnsupported)
 	// ErrDecryption is returned when a ciphertext cannot be decrypted. It says no
 	// more, since the reason would help those who send such ciphertexts.
-	ErrDecryption = errors.New("cryptoki: decryption failed")
+	ErrDecryption = fmt.Errorf("cryptoki: decryption failed: %w", rsa.ErrDecryption)
 )
 
 // A PINError reports that a PIN was refused, or was not tried because of what the

@@ -16,6 +16,7 @@ import (
 // A fakeModule is a PKCS#11 module in Go that misbehaves as a test wants. It has one
 // token with one P-256 key, and notes what no module must ever see.
 type fakeModule struct {
+	ck.Unimplemented
 	t   testing.TB
 	key *ecdsa.PrivateKey
 

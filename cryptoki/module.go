@@ -15,6 +15,10 @@ type Options struct {
 	// MaxObjects bounds a search for objects; 0 means 10,000. A search that finds
 	// more fails.
 	MaxObjects int
+	// Reserved is a text for C_Initialize, as some modules want it: NSS takes
+	// "configdir='…' flags=…" there. Only that of the first in the process to open the
+	// module counts.
+	Reserved string
 }
 
 // A Module is a use of a PKCS#11 module. It is safe for concurrent use.
@@ -49,7 +53,11 @@ func Open(path string, opts *Options) (*Module, error) {
 }
 
 func newModule(in *ck.Instance, path string, opts *Options) (*Module, error) {
-	generation, rv := in.Acquire()
+	reserved := ""
+	if opts != nil {
+		reserved = opts.Reserved
+	}
+	generation, rv := in.AcquireWith(reserved)
 	if err := moduleError("C_Initialize", rv); err != nil {
 		return nil, err
 	}

@@ -3,29 +3,11 @@ package cryptoki
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/cardoki/cardoki/internal/ck"
 )
-
-// A Mechanism is a mechanism with its parameter, for [Session.Sign] and its like.
-type Mechanism struct{ m ck.Mechanism }
-
-// Plain returns the mechanism t without a parameter.
-func Plain(t MechanismType) Mechanism { return Mechanism{ck.Mechanism{Type: uint(t)}} }
-
-// PSS returns CKM_RSA_PKCS_PSS for a digest made with hash, such as CKM_SHA256,
-// with mask generation function mgf, such as CKG_MGF1_SHA256, and a salt of
-// saltLength bytes.
-func PSS(hash MechanismType, mgf uint, saltLength int) Mechanism {
-	return Mechanism{ck.Mechanism{Type: uint(CKM_RSA_PKCS_PSS), Kind: ck.PSS, A: uint(hash), B: mgf, C: uint(saltLength)}}
-}
-
-// OAEP returns CKM_RSA_PKCS_OAEP with the given hash, mask generation function and
-// label, which may be nil.
-func OAEP(hash MechanismType, mgf uint, label []byte) Mechanism {
-	return Mechanism{ck.Mechanism{Type: uint(CKM_RSA_PKCS_OAEP), Kind: ck.OAEP, A: uint(hash), B: mgf, C: uint(CKZ_DATA_SPECIFIED), Data: label}}
-}
 
 // AppendSign signs input with the key and appends the signature, of at most
 // maxLength bytes, to dst. For CKM_ECDSA it is r and s, each as long as the order of
@@ -40,6 +22,65 @@ func (s *Session) AppendDecrypt(ctx context.Context, dst []byte, m Mechanism, ke
 	return s.operate(ctx, dst, m, key, input, maxLength, (*Session).callDecrypt)
 }
 
+// AppendEncrypt encrypts input with the key and appends the ciphertext, of at most
+// maxLength bytes, to dst. It allocates only what dst needs. A nonce that the token makes
+// itself is lost here: see [SecretKey.AEAD].
+func (s *Session) AppendEncrypt(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int) ([]byte, error) {
+	return s.operate(ctx, dst, m, key, input, maxLength, (*Session).callEncrypt)
+}
+
+// AppendDigest appends the digest of input, of at most maxLength bytes, to dst.
+func (s *Session) AppendDigest(ctx context.Context, dst []byte, m Mechanism, input []byte, maxLength int) ([]byte, error) {
+	return s.operate(ctx, dst, m, Object{stamp: s.stamp}, input, maxLength, (*Session).callDigest)
+}
+
+// ErrSignature is returned by Verify for a signature or MAC that is wrong.
+var ErrSignature = errors.New("cryptoki: the signature is wrong")
+
+// Verify verifies a signature or MAC of input in the token. A wrong one is
+// [ErrSignature].
+func (s *Session) Verify(ctx context.Context, m Mechanism, key Object, input, signature []byte) error {
+	if err := s.check(key); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	s.setInput(input)
+	s.out = append(s.out[:0], signature...)
+	s.setMechanism(m)
+	s.object = key.handle
+	if err := s.run(ctx, (*Session).callVerify); err != nil {
+		return err
+	}
+	res := s.res
+	clear(s.in)
+	s.end()
+	switch RV(res.RV) {
+	case CKR_OK:
+		return nil
+	case CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE:
+		return ErrSignature
+	}
+	return s.err(res.Step.String(), res.RV)
+}
+
+func (s *Session) callVerify() {
+	s.res = s.fl.Verify(s.handle, &s.mech, s.object, s.in, s.out)
+}
+
+// setInput makes a copy of input the input of the next call. It is never a null pointer:
+// SoftHSM2 refuses that even where there is nothing to point at.
+func (s *Session) setInput(input []byte) {
+	s.in = append(slices.Grow(s.in[:0], max(1, len(input))), input...)
+}
+
+// setMechanism makes a copy of m the mechanism of the next call.
+func (s *Session) setMechanism(m Mechanism) {
+	s.mech = m.m
+	s.mech.Data, s.mech.Data2 = bytes.Clone(m.m.Data), bytes.Clone(m.m.Data2)
+}
+
 func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int, call func(*Session)) ([]byte, error) {
 	if err := s.check(key); err != nil {
 		return dst, err
@@ -47,11 +88,9 @@ func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Obje
 	if err := s.begin(ctx); err != nil {
 		return dst, err
 	}
-	// Never a null pointer: SoftHSM2 refuses it even where there is nothing to point at.
-	s.in = append(slices.Grow(s.in[:0], max(1, len(input))), input...)
-	s.out = slices.Grow(s.out[:0], maxLength)[:maxLength]
-	s.mech = m.m
-	s.mech.Data = bytes.Clone(m.m.Data)
+	s.setInput(input)
+	s.out = slices.Grow(s.out[:0], max(1, maxLength))[:maxLength]
+	s.setMechanism(m)
 	s.object = key.handle
 	if err := s.run(ctx, call); err != nil {
 		return dst, err
@@ -80,6 +119,29 @@ func (s *Session) callSign() {
 func (s *Session) callDecrypt() {
 	s.res = s.fl.Decrypt(s.handle, &s.mech, s.object, s.in, s.out)
 }
+
+func (s *Session) callEncrypt() {
+	s.res = s.fl.Encrypt(s.handle, &s.mech, s.object, s.in, s.out)
+}
+
+func (s *Session) callDigest() { s.res = s.fl.Digest(s.handle, &s.mech, s.in, s.out) }
+
+// SeedRandom mixes seed into the token's generator of random numbers. Few tokens take it.
+func (s *Session) SeedRandom(ctx context.Context, seed []byte) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	s.setInput(seed)
+	if err := s.run(ctx, (*Session).callSeed); err != nil {
+		return err
+	}
+	rv := s.res.RV
+	clear(s.in)
+	s.end()
+	return s.err("C_SeedRandom", rv)
+}
+
+func (s *Session) callSeed() { s.res.RV = s.fl.SeedRandom(s.handle, s.in) }
 
 // Random fills b with random bytes of the token.
 func (s *Session) Random(ctx context.Context, b []byte) error {

@@ -42,6 +42,8 @@ type Session struct {
 	// it has returned.
 	in, out    []byte
 	objects    []uint
+	handles    []uint
+	rows       *ck.Rows
 	tmpl, priv ck.Template
 	mech       ck.Mechanism
 	object     uint

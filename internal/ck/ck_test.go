@@ -2,13 +2,29 @@ package ck_test
 
 import (
 	"bytes"
+	"os"
 	"testing"
 
 	"github.com/cardoki/cardoki/internal/ck"
 	"github.com/cardoki/cardoki/internal/leak"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) { leak.Main(tests{m}) }
+
+// tests removes what the tests of the package share.
+type tests struct{ m *testing.M }
+
+func (r tests) Run() int {
+	defer func() {
+		if shared != "" {
+			os.RemoveAll(shared)
+		}
+	}()
+	return r.m.Run()
+}
+
+// shared is a folder for what is built once, if there is any.
+var shared string
 
 func TestTemplate_valuesStayInsideTheirRoom(t *testing.T) {
 	var a ck.Template

@@ -2,181 +2,300 @@
 // gives it in flat buffers, one crossing an operation. Nothing is allocated on
 // the C heap, and only pointers to the caller's buffers lie on the C stack.
 //
-// Declarations are the facts of PKCS#11 2.40 that the calls below need, for
-// platforms where its structures are not packed (all but Windows).
+// Functions of one form share one function here, with the place of what to call as an
+// argument. An empty place in the list is CKR_FUNCTION_NOT_SUPPORTED.
 
-#include <dlfcn.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "zfunctions.h"
-
-typedef unsigned char ck_byte; // CK_BYTE, CK_BBOOL, CK_UTF8CHAR
-typedef unsigned long ck_ulong; // CK_ULONG and every handle, type and flag
-
-typedef struct {
-	ck_ulong type;
-	void *value;
-	ck_ulong length;
-} ck_attribute; // CK_ATTRIBUTE
-
-typedef struct {
-	ck_ulong type;
-	void *parameter;
-	ck_ulong length;
-} ck_mechanism; // CK_MECHANISM
-
-typedef struct {
-	ck_ulong hash, mgf, salt;
-} ck_pss; // CK_RSA_PKCS_PSS_PARAMS
-
-typedef struct {
-	ck_ulong hash, mgf, source;
-	void *data;
-	ck_ulong length;
-} ck_oaep; // CK_RSA_PKCS_OAEP_PARAMS
-
-typedef struct {
-	ck_ulong kdf, sharedlen;
-	ck_byte *shared;
-	ck_ulong publiclen;
-	ck_byte *public;
-} ck_ecdh1; // CK_ECDH1_DERIVE_PARAMS
-
-typedef struct {
-	ck_byte major, minor;
-	void (*function[CK_FUNCTIONS])(void);
-} ck_list; // CK_FUNCTION_LIST
-
-#define CK_CALL(list, name, ...) \
-	((ck_ulong(*)(__VA_ARGS__))(list)->function[CK_##name])
+#include "layout.h"
 
 enum {
 	ck_ok = 0,
 	ck_arguments_bad = 0x7,
 	ck_function_failed = 0x6,
+	ck_function_not_supported = 0x54,
 	ck_max_attributes = 64,
+	ck_context_specific = 2, // CKU_CONTEXT_SPECIFIC
+	ck_dont_block = 1,       // CKF_DONT_BLOCK
 };
 
-// Mirrors of Go's types: no pointers in them.
+// A ck_module is a ck_list. cgo does not know, and so does not look for Go's pointers
+// among its pointers to functions at each call.
+typedef struct ck_module ck_module;
+
+#define CK_CALL(module, place, types, args) \
+	(((ck_list *)(module))->function[place] \
+			? ((ck_ulong(*) types)((ck_list *)(module))->function[place]) args \
+			: (ck_ulong)ck_function_not_supported)
+
+// Mirrors of Go's types: no pointers in them, and Go's uint, which is longer than
+// CK_ULONG on 64-bit Windows.
+typedef uintptr_t ck_uint;
+
 typedef struct {
-	ck_ulong type, offset, length, room;
+	ck_uint type, offset, length, room, children;
 } ck_item; // item: one attribute of a Template
 
 typedef struct {
-	ck_ulong type, kind, a, b, c, length;
-} ck_mech; // mechanism: a Mechanism without its data
+	ck_uint type, kind, a, b, c, d, length, length2, login, pinlen;
+} ck_mech; // a Mechanism without its data
 
 typedef struct {
-	ck_ulong rv, n, step;
+	ck_uint rv, n, step;
 } ck_result; // Result
 
-enum { ck_mech_plain, ck_mech_pss, ck_mech_oaep, ck_mech_ecdh1 };
+typedef struct {
+	ck_uint rv, one, two, step;
+} ck_pair; // two handles, or a handle and a length
 
-// ck_template points the attributes a at the values in buf.
-static void ck_template(ck_attribute *a, const ck_item *items, ck_ulong n, ck_byte *buf) {
-	for (ck_ulong i = 0; i < n; i++) {
-		a[i].type = items[i].type;
-		a[i].value = items[i].room ? buf + items[i].offset : NULL;
-		a[i].length = items[i].length;
+// ck_wide keeps CK_UNAVAILABLE_INFORMATION what it is: all ones.
+static inline ck_uint ck_wide(ck_ulong x) { return x == (ck_ulong)-1 ? (ck_uint)-1 : x; }
+
+// CK_SOME gives empty data an address: some modules refuse NULL, and others end an
+// operation when the place for its output is NULL.
+#define CK_SOME(p) ((p) ? (p) : &(ck_byte){0})
+
+// ck_template points the attributes a at the values in buf. The items after one with
+// children are the attributes in its value: they are put at the end of a. top is the
+// number of the others.
+static int ck_template(ck_attribute *a, ck_ulong *top, const ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_uint outer = 0, inner = ck_max_attributes;
+	if (n > ck_max_attributes)
+		return 0;
+	for (ck_uint i = 0; i < n; i++) {
+		ck_uint children = items[i].children;
+		a[outer].type = (ck_ulong)items[i].type;
+		a[outer].value = items[i].room ? buf + items[i].offset : NULL;
+		a[outer].length = (ck_ulong)items[i].length;
+		if (children) {
+			if (children > n - 1 - i)
+				return 0;
+			inner -= children; // no more than n in all, so that the two never meet
+			a[outer].value = &a[inner];
+			a[outer].length = (ck_ulong)(children * sizeof *a);
+			for (ck_uint j = 0; j < children; j++) {
+				const ck_item *c = &items[++i];
+				if (c->children)
+					return 0;
+				a[inner + j].type = (ck_ulong)c->type;
+				a[inner + j].value = c->room ? buf + c->offset : NULL;
+				a[inner + j].length = (ck_ulong)c->length;
+			}
+		}
+		outer++;
+	}
+	*top = (ck_ulong)outer;
+	return 1;
+}
+
+// ck_answers brings back what the module said about the attributes that it was asked.
+static void ck_answers(const ck_attribute *a, ck_item *items, ck_uint n) {
+	ck_uint outer = 0, inner = ck_max_attributes;
+	for (ck_uint i = 0; i < n; i++) {
+		ck_uint children = items[i].children;
+		items[i].length = ck_wide(a[outer++].length);
+		inner -= children;
+		for (ck_uint j = 0; j < children; j++) {
+			items[++i].type = ck_wide(a[inner + j].type);
+			items[i].length = ck_wide(a[inner + j].length);
+		}
 	}
 }
+
+enum {
+	ck_mech_plain,
+	ck_mech_ulong,
+	ck_mech_pss,
+	ck_mech_oaep,
+	ck_mech_rsa_aes,
+	ck_mech_ecdh1,
+	ck_mech_gcm,
+	ck_mech_ccm,
+	ck_mech_chacha,
+	ck_mech_ctr,
+	ck_mech_hkdf,
+	ck_mech_pbkdf2,
+	ck_mech_pbkdf2_pointer,
+	ck_mech_eddsa,
+	ck_mech_context,
+	ck_mech_hash_context,
+	ck_mech_string,
+	ck_mech_cbc_data,
+	ck_mech_gcm_message,
+	ck_mech_ccm_message,
+	ck_mech_chacha_message,
+	ck_mech_kinds,
+};
 
 typedef union {
+	ck_ulong number;
 	ck_pss pss;
 	ck_oaep oaep;
+	struct {
+		ck_rsa_aes outer;
+		ck_oaep oaep;
+	} rsa;
 	ck_ecdh1 ecdh1;
+	ck_gcm gcm;
+	ck_ccm ccm;
+	ck_chacha chacha;
+	ck_ctr ctr;
+	ck_hkdf hkdf;
+	ck_pbkdf2 pbkdf2;
+	struct {
+		ck_pbkdf2_pointer outer;
+		ck_ulong passwordlen;
+	} pbkdf2_pointer;
+	ck_eddsa eddsa;
+	ck_context context;
+	ck_hash_context hash_context;
+	ck_string string;
+	ck_cbc_data cbc_data;
+	ck_gcm_message gcm_message;
+	ck_ccm_message ccm_message;
+	ck_chacha_message chacha_message;
 } ck_parameter;
 
-static void ck_prepare(ck_mechanism *m, ck_parameter *p, const ck_mech *in, ck_byte *data) {
-	m->type = in->type;
+// ck_prepare builds a mechanism. data and data2 are the caller's, who gets what a
+// module writes there: nonces and tags that it makes.
+static void ck_prepare(ck_mechanism *m, ck_parameter *p, const ck_mech *in, ck_byte *data, ck_byte *data2) {
+	ck_ulong a = (ck_ulong)in->a, b = (ck_ulong)in->b, c = (ck_ulong)in->c, d = (ck_ulong)in->d;
+	ck_ulong n = (ck_ulong)in->length, n2 = (ck_ulong)in->length2;
+	if (!n)
+		data = NULL;
+	if (!n2)
+		data2 = NULL;
+	m->type = (ck_ulong)in->type;
 	m->parameter = p;
 	switch (in->kind) {
-	case ck_mech_pss:
-		p->pss.hash = in->a;
-		p->pss.mgf = in->b;
-		p->pss.salt = in->c;
-		m->length = sizeof p->pss;
+	default:
+		m->parameter = data;
+		m->length = n;
 		return;
-	case ck_mech_oaep:
-		p->oaep.hash = in->a;
-		p->oaep.mgf = in->b;
-		p->oaep.source = in->c;
-		p->oaep.data = in->length ? data : NULL;
-		p->oaep.length = in->length;
-		m->length = sizeof p->oaep;
+#define CK_SET(kind, member, ...) \
+	case ck_mech_##kind: \
+		p->member = (__typeof__(p->member))__VA_ARGS__; \
+		m->length = sizeof p->member; \
+		return
+		CK_SET(ulong, number, (a));
+		CK_SET(pss, pss, {.hash = a, .mgf = b, .salt = c});
+		CK_SET(oaep, oaep, {.hash = a, .mgf = b, .source = c, .data = data, .length = n});
+		CK_SET(ecdh1, ecdh1, {.kdf = a, .public = data, .publiclen = n, .shared = data2, .sharedlen = n2});
+		CK_SET(gcm, gcm, {.iv = data, .ivlen = n, .ivbits = a, .tagbits = b, .aad = data2, .aadlen = n2});
+		CK_SET(ccm, ccm, {.datalen = a, .maclen = b, .nonce = data, .noncelen = n, .aad = data2, .aadlen = n2});
+		CK_SET(chacha, chacha, {.nonce = data, .noncelen = n, .aad = data2, .aadlen = n2});
+		CK_SET(hkdf, hkdf, {.extract = a & 1, .expand = a >> 1 & 1, .prf = b, .salttype = c, .saltkey = d, .salt = data, .saltlen = n, .info = data2, .infolen = n2});
+		CK_SET(pbkdf2, pbkdf2, {.source = c, .iterations = a, .prf = b, .salt = data, .saltlen = n, .password = data2, .passwordlen = n2});
+		CK_SET(eddsa, eddsa, {.prehash = a != 0, .context = data, .contextlen = n});
+		CK_SET(context, context, {.hedge = a, .context = data, .contextlen = n});
+		CK_SET(hash_context, hash_context, {.hedge = a, .hash = b, .context = data, .contextlen = n});
+		CK_SET(string, string, {.data = data, .length = n});
+		CK_SET(gcm_message, gcm_message, {.iv = data, .ivlen = n, .fixedbits = a, .generator = b, .tag = data2, .tagbits = 8 * n2});
+		CK_SET(ccm_message, ccm_message, {.datalen = c, .nonce = data, .noncelen = n, .fixedbits = a, .generator = b, .mac = data2, .maclen = n2});
+		CK_SET(chacha_message, chacha_message, {.nonce = data, .noncelen = n, .tag = data2});
+#undef CK_SET
+	case ck_mech_rsa_aes:
+		p->rsa.oaep = (ck_oaep){.hash = a, .mgf = b, .source = c, .data = data, .length = n};
+		p->rsa.outer = (ck_rsa_aes){.bits = d, .oaep = &p->rsa.oaep};
+		m->length = sizeof p->rsa.outer;
 		return;
-	case ck_mech_ecdh1:
-		p->ecdh1.kdf = in->a;
-		p->ecdh1.sharedlen = 0;
-		p->ecdh1.shared = NULL;
-		p->ecdh1.publiclen = in->length;
-		p->ecdh1.public = data;
-		m->length = sizeof p->ecdh1;
+	case ck_mech_pbkdf2_pointer:
+		p->pbkdf2_pointer.passwordlen = n2;
+		p->pbkdf2_pointer.outer = (ck_pbkdf2_pointer){.source = c, .iterations = a, .prf = b, .salt = data, .saltlen = n, .password = data2,
+			.passwordlen = &p->pbkdf2_pointer.passwordlen};
+		m->length = sizeof p->pbkdf2_pointer.outer;
+		return;
+	case ck_mech_ctr:
+		p->ctr = (ck_ctr){.bits = a};
+		for (ck_ulong i = 0; i < n && i < sizeof p->ctr.block; i++)
+			p->ctr.block[i] = data[i];
+		m->length = sizeof p->ctr;
+		return;
+	case ck_mech_cbc_data:
+		p->cbc_data = (ck_cbc_data){.data = data2, .length = n2};
+		for (ck_ulong i = 0; i < n && i < sizeof p->cbc_data.iv; i++)
+			p->cbc_data.iv[i] = data[i];
+		m->length = sizeof p->cbc_data;
 		return;
 	}
-	m->parameter = in->length ? data : NULL;
-	m->length = in->length;
 }
 
-enum { ck_loaded, ck_not_loaded, ck_no_symbol, ck_no_list };
-
-// ck_load loads the module and asks it for its function list. err gets dlerror's
-// text, which belongs to this thread, so that it is fetched in the same call.
-static int ck_load(const char *path, ck_list **list, ck_ulong *rv, char *err, size_t errlen) {
-	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!handle) {
-		const char *text = dlerror();
-		snprintf(err, errlen, "%s", text ? text : "no reason given");
-		return ck_not_loaded;
-	}
-	ck_ulong (*get)(ck_list **);
-	*(void **)&get = dlsym(handle, "C_GetFunctionList");
-	if (!get) {
-		dlclose(handle);
-		return ck_no_symbol;
-	}
-	*list = NULL;
-	*rv = get(list);
-	if (*rv != ck_ok || !*list) {
-		dlclose(handle);
-		return ck_no_list;
-	}
-	return ck_loaded;
+static ck_uint ck_login(ck_module *l, ck_uint session, ck_uint user, ck_byte *pin, ck_uint n) {
+	return CK_CALL(l, CK_C_Login, (ck_ulong, ck_ulong, ck_byte *, ck_ulong), (session, user, pin, n));
 }
 
-static ck_ulong ck_login(ck_list *l, ck_ulong session, ck_ulong user, ck_byte *pin, ck_ulong n) {
-	return CK_CALL(l, C_Login, ck_ulong, ck_ulong, ck_byte *, ck_ulong)(session, user, pin, n);
+static ck_uint ck_login_user(ck_module *l, ck_uint session, ck_uint user, ck_byte *pin, ck_uint n, ck_byte *name, ck_uint namelen) {
+	return CK_CALL(l, CK_C_LoginUser, (ck_ulong, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong), (session, user, pin, n, name, namelen));
 }
 
-static ck_ulong ck_logout(ck_list *l, ck_ulong session) {
-	return CK_CALL(l, C_Logout, ck_ulong)(session);
+static ck_uint ck_init_token(ck_module *l, ck_uint slot, ck_byte *pin, ck_uint n, ck_byte *label) {
+	return CK_CALL(l, CK_C_InitToken, (ck_ulong, ck_byte *, ck_ulong, ck_byte *), (slot, pin, n, label));
 }
 
-// ck_find does a whole search: it leaves no search active on the session.
-static ck_result ck_find(ck_list *l, ck_ulong session, ck_item *items, ck_ulong n, ck_byte *buf, ck_ulong *objects, ck_ulong max) {
+static ck_uint ck_set_pin(ck_module *l, ck_uint session, ck_byte *old, ck_uint oldlen, ck_byte *new, ck_uint newlen) {
+	return CK_CALL(l, CK_C_SetPIN, (ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong), (session, old, oldlen, new, newlen));
+}
+
+// ck_session calls what takes a session alone, ck_session_number what takes a number
+// besides, and ck_session_data what takes data.
+static ck_uint ck_session(ck_module *l, ck_uint place, ck_uint session) {
+	return CK_CALL(l, place, (ck_ulong), (session));
+}
+
+static ck_uint ck_session_number(ck_module *l, ck_uint place, ck_uint session, ck_uint number) {
+	return CK_CALL(l, place, (ck_ulong, ck_ulong), (session, number));
+}
+
+static ck_uint ck_session_data(ck_module *l, ck_uint place, ck_uint session, ck_byte *data, ck_uint n) {
+	return CK_CALL(l, place, (ck_ulong, ck_byte *, ck_ulong), (session, data, n));
+}
+
+typedef struct {
+	ck_uint rv, slot, state, flags, error;
+} ck_about; // a SessionInfo
+
+static ck_about ck_get_session_info(ck_module *l, ck_uint session) {
+	ck_session_info i = {0, 0, 0, 0};
+	ck_ulong rv = CK_CALL(l, CK_C_GetSessionInfo, (ck_ulong, ck_session_info *), (session, &i));
+	return (ck_about){rv, i.slot, i.state, i.flags, i.error};
+}
+
+static ck_pair ck_wait_for_slot_event(ck_module *l) {
+	ck_ulong slot = 0;
+	ck_ulong rv = CK_CALL(l, CK_C_WaitForSlotEvent, (ck_ulong, ck_ulong *, void *), (ck_dont_block, &slot, NULL));
+	return (ck_pair){rv, slot, 0, CK_C_WaitForSlotEvent};
+}
+
+// ck_find does a whole search: it leaves no search active in the session.
+static ck_result ck_find(ck_module *l, ck_uint session, ck_item *items, ck_uint n, ck_byte *buf, ck_uint *objects, ck_uint max) {
 	ck_attribute a[ck_max_attributes];
+	ck_ulong top;
 	ck_result r = {ck_arguments_bad, 0, CK_C_FindObjectsInit};
-	if (n > ck_max_attributes)
+	if (!ck_template(a, &top, items, n, buf))
 		return r;
-	ck_template(a, items, n, buf);
-	r.rv = CK_CALL(l, C_FindObjectsInit, ck_ulong, ck_attribute *, ck_ulong)(session, n ? a : NULL, n);
+	r.rv = CK_CALL(l, CK_C_FindObjectsInit, (ck_ulong, ck_attribute *, ck_ulong), (session, top ? a : NULL, top));
 	if (r.rv != ck_ok)
 		return r;
 	r.step = CK_C_FindObjects;
 	while (r.n < max) {
 		ck_ulong got = 0;
-		r.rv = CK_CALL(l, C_FindObjects, ck_ulong, ck_ulong *, ck_ulong, ck_ulong *)(session, objects + r.n, max - r.n, &got);
+#if defined _WIN64
+		ck_ulong room = max - r.n < 64 ? (ck_ulong)(max - r.n) : 64, some[64], *to = some;
+#else
+		ck_ulong room = (ck_ulong)(max - r.n), *to = (ck_ulong *)(objects + r.n);
+#endif
+		r.rv = CK_CALL(l, CK_C_FindObjects, (ck_ulong, ck_ulong *, ck_ulong, ck_ulong *), (session, to, room, &got));
 		if (r.rv != ck_ok || got == 0)
 			break;
-		if (got > max - r.n) {
+		if (got > room) {
 			r.rv = ck_function_failed;
 			break;
 		}
+#if defined _WIN64
+		for (ck_ulong i = 0; i < got; i++)
+			objects[r.n + i] = some[i];
+#endif
 		r.n += got;
 	}
-	ck_ulong final = CK_CALL(l, C_FindObjectsFinal, ck_ulong)(session);
+	ck_ulong final = CK_CALL(l, CK_C_FindObjectsFinal, (ck_ulong), (session));
 	if (r.rv == ck_ok && final != ck_ok) {
 		r.rv = final;
 		r.step = CK_C_FindObjectsFinal;
@@ -185,95 +304,265 @@ static ck_result ck_find(ck_list *l, ck_ulong session, ck_item *items, ck_ulong 
 }
 
 // ck_get_attributes sets length of each item to what the module said.
-static ck_ulong ck_get_attributes(ck_list *l, ck_ulong session, ck_ulong object, ck_item *items, ck_ulong n, ck_byte *buf) {
+static ck_uint ck_get_attributes(ck_module *l, ck_uint session, ck_uint object, ck_item *items, ck_uint n, ck_byte *buf) {
 	ck_attribute a[ck_max_attributes];
-	if (n == 0 || n > ck_max_attributes)
+	ck_ulong top;
+	if (n == 0 || !ck_template(a, &top, items, n, buf))
 		return ck_arguments_bad;
-	ck_template(a, items, n, buf);
-	ck_ulong rv = CK_CALL(l, C_GetAttributeValue, ck_ulong, ck_ulong, ck_attribute *, ck_ulong)(session, object, a, n);
-	for (ck_ulong i = 0; i < n; i++)
-		items[i].length = a[i].length;
+	ck_ulong rv = CK_CALL(l, CK_C_GetAttributeValue, (ck_ulong, ck_ulong, ck_attribute *, ck_ulong), (session, object, a, top));
+	ck_answers(a, items, n);
 	return rv;
 }
 
-static ck_result ck_create(ck_list *l, ck_ulong session, ck_item *items, ck_ulong n, ck_byte *buf) {
+// ck_get_rows asks each of count objects the same. The values of object i are stride
+// bytes further on in buf than those of the one before; lengths has n of them, rvs one.
+static ck_uint ck_get_rows(ck_module *l, ck_uint session, const ck_uint *objects, ck_uint count,
+		const ck_item *items, ck_uint n, ck_byte *buf, ck_uint stride, ck_uint *lengths, ck_uint *rvs) {
 	ck_attribute a[ck_max_attributes];
-	ck_result r = {ck_arguments_bad, 0, CK_C_CreateObject};
-	if (n > ck_max_attributes)
-		return r;
-	ck_template(a, items, n, buf);
-	r.rv = CK_CALL(l, C_CreateObject, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *)(session, a, n, &r.n);
-	return r;
+	ck_ulong top;
+	for (ck_uint i = 0; i < count; i++, buf += stride) {
+		if (n == 0 || !ck_template(a, &top, items, n, buf) || top != n)
+			return ck_arguments_bad;
+		rvs[i] = CK_CALL(l, CK_C_GetAttributeValue, (ck_ulong, ck_ulong, ck_attribute *, ck_ulong), (session, objects[i], a, top));
+		for (ck_uint j = 0; j < n; j++)
+			*lengths++ = ck_wide(a[j].length);
+	}
+	return ck_ok;
 }
 
-static ck_ulong ck_destroy(ck_list *l, ck_ulong session, ck_ulong object) {
-	return CK_CALL(l, C_DestroyObject, ck_ulong, ck_ulong)(session, object);
+static ck_uint ck_set_attributes(ck_module *l, ck_uint session, ck_uint object, ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top;
+	if (n == 0 || !ck_template(a, &top, items, n, buf))
+		return ck_arguments_bad;
+	return CK_CALL(l, CK_C_SetAttributeValue, (ck_ulong, ck_ulong, ck_attribute *, ck_ulong), (session, object, a, top));
 }
 
-typedef struct {
-	ck_ulong rv, public, private;
-} ck_pair;
+static ck_result ck_create(ck_module *l, ck_uint session, ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top, object = 0;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_result){ck_arguments_bad, 0, CK_C_CreateObject};
+	ck_ulong rv = CK_CALL(l, CK_C_CreateObject, (ck_ulong, ck_attribute *, ck_ulong, ck_ulong *), (session, a, top, &object));
+	return (ck_result){rv, object, CK_C_CreateObject};
+}
 
-static ck_pair ck_generate_pair(ck_list *l, ck_ulong session, ck_mech *mech, ck_byte *data,
-		ck_item *pub, ck_ulong npub, ck_byte *pubbuf, ck_item *priv, ck_ulong npriv, ck_byte *privbuf) {
+static ck_result ck_copy(ck_module *l, ck_uint session, ck_uint from, ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top, object = 0;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_result){ck_arguments_bad, 0, CK_C_CopyObject};
+	ck_ulong rv = CK_CALL(l, CK_C_CopyObject, (ck_ulong, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *), (session, from, a, top, &object));
+	return (ck_result){rv, object, CK_C_CopyObject};
+}
+
+static ck_result ck_object_size(ck_module *l, ck_uint session, ck_uint object) {
+	ck_ulong n = 0;
+	ck_ulong rv = CK_CALL(l, CK_C_GetObjectSize, (ck_ulong, ck_ulong, ck_ulong *), (session, object, &n));
+	return (ck_result){rv, ck_wide(n), CK_C_GetObjectSize};
+}
+
+static ck_result ck_generate(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top, key = 0;
+	ck_mechanism m;
+	ck_parameter p;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_result){ck_arguments_bad, 0, CK_C_GenerateKey};
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_GenerateKey, (ck_ulong, ck_mechanism *, ck_attribute *, ck_ulong, ck_ulong *), (session, &m, a, top, &key));
+	return (ck_result){rv, key, CK_C_GenerateKey};
+}
+
+static ck_pair ck_generate_pair(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2,
+		ck_item *pub, ck_uint npub, ck_byte *pubbuf, ck_item *priv, ck_uint npriv, ck_byte *privbuf) {
 	ck_attribute a[ck_max_attributes], b[ck_max_attributes];
+	ck_ulong atop, btop, public = 0, private = 0;
 	ck_mechanism m;
 	ck_parameter p;
-	ck_pair r = {ck_arguments_bad, 0, 0};
-	if (npub > ck_max_attributes || npriv > ck_max_attributes)
-		return r;
-	ck_prepare(&m, &p, mech, data);
-	ck_template(a, pub, npub, pubbuf);
-	ck_template(b, priv, npriv, privbuf);
-	r.rv = CK_CALL(l, C_GenerateKeyPair, ck_ulong, ck_mechanism *, ck_attribute *, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *, ck_ulong *)(
-		session, &m, a, npub, b, npriv, &r.public, &r.private);
-	return r;
+	if (!ck_template(a, &atop, pub, npub, pubbuf) || !ck_template(b, &btop, priv, npriv, privbuf))
+		return (ck_pair){ck_arguments_bad, 0, 0, CK_C_GenerateKeyPair};
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_GenerateKeyPair, (ck_ulong, ck_mechanism *, ck_attribute *, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *, ck_ulong *),
+		(session, &m, a, atop, b, btop, &public, &private));
+	return (ck_pair){rv, public, private, CK_C_GenerateKeyPair};
 }
 
-static ck_result ck_derive(ck_list *l, ck_ulong session, ck_mech *mech, ck_byte *data, ck_ulong key, ck_item *items, ck_ulong n, ck_byte *buf) {
+static ck_result ck_derive(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint base, ck_item *items, ck_uint n, ck_byte *buf) {
 	ck_attribute a[ck_max_attributes];
+	ck_ulong top, key = 0;
 	ck_mechanism m;
 	ck_parameter p;
-	ck_result r = {ck_arguments_bad, 0, CK_C_DeriveKey};
-	if (n > ck_max_attributes)
-		return r;
-	ck_prepare(&m, &p, mech, data);
-	ck_template(a, items, n, buf);
-	r.rv = CK_CALL(l, C_DeriveKey, ck_ulong, ck_mechanism *, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *)(session, &m, key, a, n, &r.n);
-	return r;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_result){ck_arguments_bad, 0, CK_C_DeriveKey};
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_DeriveKey, (ck_ulong, ck_mechanism *, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *), (session, &m, base, a, top, &key));
+	return (ck_result){rv, key, CK_C_DeriveKey};
 }
 
-// ck_sign and ck_decrypt are C_SignInit with C_Sign, and C_DecryptInit with
-// C_Decrypt. The output is as long as the caller knows that it can be, so there is
-// no question for its size.
-static ck_result ck_sign(ck_list *l, ck_ulong session, ck_mech *mech, ck_byte *data, ck_ulong key,
-		ck_byte *in, ck_ulong inlen, ck_byte *out, ck_ulong outlen) {
+static ck_result ck_wrap(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint by, ck_uint key, ck_byte *out, ck_uint outlen) {
 	ck_mechanism m;
 	ck_parameter p;
-	ck_result r = {ck_ok, outlen, CK_C_SignInit};
-	ck_prepare(&m, &p, mech, data);
-	r.rv = CK_CALL(l, C_SignInit, ck_ulong, ck_mechanism *, ck_ulong)(session, &m, key);
-	if (r.rv != ck_ok)
-		return r;
-	r.step = CK_C_Sign;
-	r.rv = CK_CALL(l, C_Sign, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *)(session, in, inlen, out, &r.n);
-	return r;
+	ck_ulong n = (ck_ulong)outlen;
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_WrapKey, (ck_ulong, ck_mechanism *, ck_ulong, ck_ulong, ck_byte *, ck_ulong *), (session, &m, by, key, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), CK_C_WrapKey};
 }
 
-static ck_result ck_decrypt(ck_list *l, ck_ulong session, ck_mech *mech, ck_byte *data, ck_ulong key,
-		ck_byte *in, ck_ulong inlen, ck_byte *out, ck_ulong outlen) {
+// ck_unwrap is C_UnwrapKey and C_DecapsulateKey: both make a key of the bytes in.
+static ck_result ck_unwrap(ck_module *l, ck_uint place, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint by,
+		ck_byte *in, ck_uint inlen, ck_item *items, ck_uint n, ck_byte *buf) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top, key = 0, rv;
 	ck_mechanism m;
 	ck_parameter p;
-	ck_result r = {ck_ok, outlen, CK_C_DecryptInit};
-	ck_prepare(&m, &p, mech, data);
-	r.rv = CK_CALL(l, C_DecryptInit, ck_ulong, ck_mechanism *, ck_ulong)(session, &m, key);
-	if (r.rv != ck_ok)
-		return r;
-	r.step = CK_C_Decrypt;
-	r.rv = CK_CALL(l, C_Decrypt, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *)(session, in, inlen, out, &r.n);
-	return r;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_result){ck_arguments_bad, 0, place};
+	ck_prepare(&m, &p, mech, data, data2);
+	if (place == CK_C_UnwrapKey)
+		rv = CK_CALL(l, place, (ck_ulong, ck_mechanism *, ck_ulong, ck_byte *, ck_ulong, ck_attribute *, ck_ulong, ck_ulong *),
+			(session, &m, by, CK_SOME(in), inlen, a, top, &key));
+	else
+		rv = CK_CALL(l, place, (ck_ulong, ck_mechanism *, ck_ulong, ck_attribute *, ck_ulong, ck_byte *, ck_ulong, ck_ulong *),
+			(session, &m, by, a, top, CK_SOME(in), inlen, &key));
+	return (ck_result){rv, key, place};
 }
 
-static ck_ulong ck_random(ck_list *l, ck_ulong session, ck_byte *out, ck_ulong n) {
-	return CK_CALL(l, C_GenerateRandom, ck_ulong, ck_byte *, ck_ulong)(session, out, n);
+static ck_pair ck_encapsulate(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint by,
+		ck_item *items, ck_uint n, ck_byte *buf, ck_byte *out, ck_uint outlen) {
+	ck_attribute a[ck_max_attributes];
+	ck_ulong top, key = 0, len = (ck_ulong)outlen;
+	ck_mechanism m;
+	ck_parameter p;
+	if (!ck_template(a, &top, items, n, buf))
+		return (ck_pair){ck_arguments_bad, 0, 0, CK_C_EncapsulateKey};
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_EncapsulateKey, (ck_ulong, ck_mechanism *, ck_ulong, ck_attribute *, ck_ulong, ck_byte *, ck_ulong *, ck_ulong *),
+		(session, &m, by, a, top, CK_SOME(out), &len, &key));
+	return (ck_pair){rv, key, ck_wide(len), CK_C_EncapsulateKey};
+}
+
+// ck_init begins an operation with a key.
+static ck_uint ck_init(ck_module *l, ck_uint place, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint key) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_prepare(&m, &p, mech, data, data2);
+	return CK_CALL(l, place, (ck_ulong, ck_mechanism *, ck_ulong), (session, &m, key));
+}
+
+static ck_uint ck_digest_init(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_prepare(&m, &p, mech, data, data2);
+	return CK_CALL(l, CK_C_DigestInit, (ck_ulong, ck_mechanism *), (session, &m));
+}
+
+// ck_update gives an operation data and takes what comes out; ck_final takes the rest.
+static ck_result ck_update(ck_module *l, ck_uint place, ck_uint session, ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) {
+	ck_ulong n = (ck_ulong)outlen;
+	ck_ulong rv = CK_CALL(l, place, (ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *), (session, CK_SOME(in), inlen, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), place};
+}
+
+static ck_result ck_final(ck_module *l, ck_uint place, ck_uint session, ck_byte *out, ck_uint outlen) {
+	ck_ulong n = (ck_ulong)outlen;
+	ck_ulong rv = CK_CALL(l, place, (ck_ulong, ck_byte *, ck_ulong *), (session, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), place};
+}
+
+// ck_operate is a whole operation with a key: such as C_SignInit with C_Sign, and
+// between them C_Login for a key that wants it each time. The output is as long as the
+// caller knows that it can be, so there is no question for its size. init and place
+// are constants where it is called, so that it is made for each of them.
+static inline ck_result ck_operate(ck_module *l, ck_uint init, ck_uint place, ck_uint session, const ck_mech *mech,
+		ck_byte *data, ck_byte *data2, ck_byte *pin, ck_uint key, ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_ulong n = (ck_ulong)outlen, rv;
+	// What the parameter points to must be there for the whole operation: modules
+	// that make the nonce themselves may write it at the end.
+	ck_prepare(&m, &p, mech, data, data2);
+	rv = CK_CALL(l, init, (ck_ulong, ck_mechanism *, ck_ulong), (session, &m, key));
+	if (rv != ck_ok)
+		return (ck_result){rv, 0, init};
+	if (mech->login) {
+		rv = CK_CALL(l, CK_C_Login, (ck_ulong, ck_ulong, ck_byte *, ck_ulong), (session, ck_context_specific, pin, mech->pinlen));
+		if (rv != ck_ok)
+			return (ck_result){rv, 0, CK_C_Login};
+	}
+	rv = CK_CALL(l, place, (ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *), (session, CK_SOME(in), inlen, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), place};
+}
+
+#define CK_OPERATION(name, init, place) \
+	static ck_result name(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_byte *pin, \
+			ck_uint key, ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) { \
+		return ck_operate(l, init, place, session, mech, data, data2, pin, key, in, inlen, out, outlen); \
+	}
+CK_OPERATION(ck_sign, CK_C_SignInit, CK_C_Sign)
+CK_OPERATION(ck_encrypt, CK_C_EncryptInit, CK_C_Encrypt)
+CK_OPERATION(ck_decrypt, CK_C_DecryptInit, CK_C_Decrypt)
+#undef CK_OPERATION
+
+static ck_result ck_verify(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint key,
+		ck_byte *in, ck_uint inlen, ck_byte *sig, ck_uint siglen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_VerifyInit, (ck_ulong, ck_mechanism *, ck_ulong), (session, &m, key));
+	if (rv != ck_ok)
+		return (ck_result){rv, 0, CK_C_VerifyInit};
+	rv = CK_CALL(l, CK_C_Verify, (ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong), (session, CK_SOME(in), inlen, CK_SOME(sig), siglen));
+	return (ck_result){rv, 0, CK_C_Verify};
+}
+
+static ck_result ck_verify_signature(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_uint key,
+		ck_byte *in, ck_uint inlen, ck_byte *sig, ck_uint siglen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_VerifySignatureInit, (ck_ulong, ck_mechanism *, ck_ulong, ck_byte *, ck_ulong), (session, &m, key, CK_SOME(sig), siglen));
+	if (rv != ck_ok)
+		return (ck_result){rv, 0, CK_C_VerifySignatureInit};
+	rv = CK_CALL(l, CK_C_VerifySignature, (ck_ulong, ck_byte *, ck_ulong), (session, CK_SOME(in), inlen));
+	return (ck_result){rv, 0, CK_C_VerifySignature};
+}
+
+static ck_result ck_digest(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2, ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) {
+	ck_uint rv = ck_digest_init(l, session, mech, data, data2);
+	if (rv != ck_ok)
+		return (ck_result){rv, 0, CK_C_DigestInit};
+	return ck_update(l, CK_C_Digest, session, in, inlen, out, outlen);
+}
+
+// ck_message encrypts or decrypts one message of an operation that goes on.
+static ck_result ck_message(ck_module *l, ck_uint place, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2,
+		ck_byte *aad, ck_uint aadlen, ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_ulong n = (ck_ulong)outlen;
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, place, (ck_ulong, void *, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *),
+		(session, m.parameter, m.length, CK_SOME(aad), aadlen, CK_SOME(in), inlen, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), place};
+}
+
+static ck_result ck_sign_message(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2,
+		ck_byte *in, ck_uint inlen, ck_byte *out, ck_uint outlen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_ulong n = (ck_ulong)outlen;
+	ck_prepare(&m, &p, mech, data, data2);
+	ck_ulong rv = CK_CALL(l, CK_C_SignMessage, (ck_ulong, void *, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong *),
+		(session, m.parameter, m.length, CK_SOME(in), inlen, CK_SOME(out), &n));
+	return (ck_result){rv, ck_wide(n), CK_C_SignMessage};
+}
+
+static ck_uint ck_verify_message(ck_module *l, ck_uint session, const ck_mech *mech, ck_byte *data, ck_byte *data2,
+		ck_byte *in, ck_uint inlen, ck_byte *sig, ck_uint siglen) {
+	ck_mechanism m;
+	ck_parameter p;
+	ck_prepare(&m, &p, mech, data, data2);
+	return CK_CALL(l, CK_C_VerifyMessage, (ck_ulong, void *, ck_ulong, ck_byte *, ck_ulong, ck_byte *, ck_ulong),
+		(session, m.parameter, m.length, CK_SOME(in), inlen, CK_SOME(sig), siglen));
 }

@@ -15,6 +15,7 @@ type item struct {
 	typ, offset uint
 	length      uint // of the value; after a question what the module said
 	room        uint // bytes at offset; 0 asks for the length alone
+	children    uint // attributes after this one that are its value
 }
 
 // Reset empties the template and wipes its values.
@@ -28,9 +29,7 @@ func (t *Template) Len() int { return len(t.items) }
 
 // AddBytes adds an attribute with the given value.
 func (t *Template) AddBytes(typ uint, value []byte) {
-	t.items = append(t.items, item{typ: typ, offset: uint(len(t.buf)), length: uint(len(value)), room: uint(len(value))})
-	t.buf = append(t.buf, value...)
-	t.align()
+	copy(t.add(typ, len(value)), value)
 }
 
 // AskSize adds an attribute whose length is asked for, without its value.
@@ -40,16 +39,39 @@ func (t *Template) AskSize(typ uint) {
 
 // Ask adds an attribute whose value is asked for, with room for size bytes.
 func (t *Template) Ask(typ uint, size int) {
-	t.items = append(t.items, item{typ: typ, offset: uint(len(t.buf)), length: uint(size), room: uint(size)})
-	t.buf = append(t.buf, make([]byte, size)...)
-	t.align()
+	clear(t.add(typ, size))
 }
 
-// align keeps values where a CK_ULONG may be.
-func (t *Template) align() {
-	for len(t.buf)%8 != 0 {
-		t.buf = append(t.buf, 0)
+// Nest adds an attribute whose value is attributes, such as CKA_WRAP_TEMPLATE: the next
+// n that are added, of which none may be another such. When it is asked for,
+// the module gives the types of the n, too: ask with AskSize first for the length, from
+// which Count tells n, then with Nest and n times AskSize for types and lengths, then with
+// Nest and Ask.
+func (t *Template) Nest(typ uint, n int) {
+	t.items = append(t.items, item{typ: typ, children: uint(n)})
+}
+
+// Count returns the number of attributes in attribute i, by the length that the module
+// gave, or false where Size does. It may be more than was given to Nest.
+func (t *Template) Count(i int) (int, bool) {
+	n, ok := t.Size(i)
+	return int(n / attributeSize), ok && n%attributeSize == 0
+}
+
+// add adds an attribute and returns its room. A value begins where a CK_ULONG may be. A
+// buffer that is too short is wiped when it is left, as it may hold secrets.
+func (t *Template) add(typ uint, size int) []byte {
+	at := len(t.buf)
+	end := at + (size+7)&^7
+	if end > cap(t.buf) {
+		grown := make([]byte, at, max(end, 2*cap(t.buf), 256))
+		copy(grown, t.buf)
+		clear(t.buf)
+		t.buf = grown
 	}
+	t.buf = t.buf[:end]
+	t.items = append(t.items, item{typ: typ, offset: uint(at), length: uint(size), room: uint(size)})
+	return t.buf[at : at+size]
 }
 
 // Type returns the type of attribute i.
@@ -88,6 +110,9 @@ func (t *Template) Answer(i int, value []byte) bool {
 	it.length = uint(len(value))
 	return true
 }
+
+// attributeSize is the size of CK_ATTRIBUTE in bytes.
+const attributeSize = 2*UlongSize + 4<<(^uintptr(0)>>63)
 
 // AppendUlong appends x as CK_ULONG to b.
 func AppendUlong(b []byte, x uint) []byte {

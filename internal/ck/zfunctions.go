@@ -3,7 +3,8 @@
 
 package ck
 
-// A Function is the place of a function in CK_FUNCTION_LIST.
+// A Function is the place of a function in CK_FUNCTION_LIST_3_2. The older lists are
+// the beginning of it.
 type Function uint
 
 // The functions.
@@ -76,6 +77,53 @@ const (
 	GetFunctionStatus   Function = 65
 	CancelFunction      Function = 66
 	WaitForSlotEvent    Function = 67
+
+	// 3.0
+	GetInterfaceList    Function = 68
+	GetInterface        Function = 69
+	LoginUser           Function = 70
+	SessionCancel       Function = 71
+	MessageEncryptInit  Function = 72
+	EncryptMessage      Function = 73
+	EncryptMessageBegin Function = 74
+	EncryptMessageNext  Function = 75
+	MessageEncryptFinal Function = 76
+	MessageDecryptInit  Function = 77
+	DecryptMessage      Function = 78
+	DecryptMessageBegin Function = 79
+	DecryptMessageNext  Function = 80
+	MessageDecryptFinal Function = 81
+	MessageSignInit     Function = 82
+	SignMessage         Function = 83
+	SignMessageBegin    Function = 84
+	SignMessageNext     Function = 85
+	MessageSignFinal    Function = 86
+	MessageVerifyInit   Function = 87
+	VerifyMessage       Function = 88
+	VerifyMessageBegin  Function = 89
+	VerifyMessageNext   Function = 90
+	MessageVerifyFinal  Function = 91
+
+	// 3.2
+	EncapsulateKey            Function = 92
+	DecapsulateKey            Function = 93
+	VerifySignatureInit       Function = 94
+	VerifySignature           Function = 95
+	VerifySignatureUpdate     Function = 96
+	VerifySignatureFinal      Function = 97
+	GetSessionValidationFlags Function = 98
+	AsyncComplete             Function = 99
+	AsyncGetID                Function = 100
+	AsyncJoin                 Function = 101
+	WrapKeyAuthenticated      Function = 102
+	UnwrapKeyAuthenticated    Function = 103
+)
+
+// How many functions the lists have.
+const (
+	functions2_40 = 68
+	functions3_0  = 92
+	functions3_2  = 104
 )
 
 var functionNames = [...]string{
@@ -147,6 +195,42 @@ var functionNames = [...]string{
 	"C_GetFunctionStatus",
 	"C_CancelFunction",
 	"C_WaitForSlotEvent",
+	"C_GetInterfaceList",
+	"C_GetInterface",
+	"C_LoginUser",
+	"C_SessionCancel",
+	"C_MessageEncryptInit",
+	"C_EncryptMessage",
+	"C_EncryptMessageBegin",
+	"C_EncryptMessageNext",
+	"C_MessageEncryptFinal",
+	"C_MessageDecryptInit",
+	"C_DecryptMessage",
+	"C_DecryptMessageBegin",
+	"C_DecryptMessageNext",
+	"C_MessageDecryptFinal",
+	"C_MessageSignInit",
+	"C_SignMessage",
+	"C_SignMessageBegin",
+	"C_SignMessageNext",
+	"C_MessageSignFinal",
+	"C_MessageVerifyInit",
+	"C_VerifyMessage",
+	"C_VerifyMessageBegin",
+	"C_VerifyMessageNext",
+	"C_MessageVerifyFinal",
+	"C_EncapsulateKey",
+	"C_DecapsulateKey",
+	"C_VerifySignatureInit",
+	"C_VerifySignature",
+	"C_VerifySignatureUpdate",
+	"C_VerifySignatureFinal",
+	"C_GetSessionValidationFlags",
+	"C_AsyncComplete",
+	"C_AsyncGetID",
+	"C_AsyncJoin",
+	"C_WrapKeyAuthenticated",
+	"C_UnwrapKeyAuthenticated",
 }
 
 // String returns the name of the function.

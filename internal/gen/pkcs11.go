@@ -134,25 +134,41 @@ func since(edition string) string {
 	return " // " + edition
 }
 
-// listed returns the functions of CK_FUNCTION_LIST, in its order.
-func (n *numbers) listed() []string {
-	var names []string
-	for _, f := range n.Functions {
-		if f.Since == "2.40" {
-			names = append(names, f.Name)
+// editions are those whose function lists there are: each begins with the one before.
+var editions = []string{"2.40", "3.0", "3.2"}
+
+// listed returns the functions of CK_FUNCTION_LIST_3_2, in its order, and how many of
+// them each edition's list has.
+func (n *numbers) listed() (names []string, counts []int) {
+	for _, edition := range editions {
+		for _, f := range n.Functions {
+			if f.Since == edition {
+				names = append(names, f.Name)
+			}
 		}
+		counts = append(counts, len(names))
 	}
-	return names
+	return names, counts
 }
 
 func (n *numbers) functions(head string) []byte {
 	var b bytes.Buffer
-	b.WriteString(head + "package ck\n\n// A Function is the place of a function in CK_FUNCTION_LIST.\ntype Function uint\n\n// The functions.\nconst (\n")
-	for i, name := range n.listed() {
+	names, counts := n.listed()
+	b.WriteString(head + "package ck\n\n// A Function is the place of a function in CK_FUNCTION_LIST_3_2. The older lists are\n// the beginning of it.\ntype Function uint\n\n// The functions.\nconst (\n")
+	for i, name := range names {
+		for e, count := range counts {
+			if i == count && e+1 < len(editions) {
+				fmt.Fprintf(&b, "\n// %s\n", editions[e+1])
+			}
+		}
 		fmt.Fprintf(&b, "%s Function = %d\n", strings.TrimPrefix(name, "C_"), i)
 	}
+	b.WriteString(")\n\n// How many functions the lists have.\nconst (\n")
+	for e, count := range counts {
+		fmt.Fprintf(&b, "functions%s = %d\n", strings.ReplaceAll(editions[e], ".", "_"), count)
+	}
 	b.WriteString(")\n\nvar functionNames = [...]string{\n")
-	for _, name := range n.listed() {
+	for _, name := range names {
 		fmt.Fprintf(&b, "%q,\n", name)
 	}
 	b.WriteString(`}
@@ -170,10 +186,14 @@ func (f Function) String() string {
 
 func (n *numbers) header(head string) []byte {
 	var b bytes.Buffer
-	b.WriteString(head + "// The places of the functions in CK_FUNCTION_LIST.\nenum {\n")
-	for _, name := range n.listed() {
+	names, counts := n.listed()
+	b.WriteString(head + "// The places of the functions in CK_FUNCTION_LIST_3_2, of which the older lists are the\n// beginning.\nenum {\n")
+	for _, name := range names {
 		fmt.Fprintf(&b, "\tCK_%s,\n", name)
 	}
-	b.WriteString("\tCK_FUNCTIONS\n};\n")
+	for e, count := range counts {
+		fmt.Fprintf(&b, "\tCK_FUNCTIONS_%s = %d,\n", strings.ReplaceAll(editions[e], ".", "_"), count)
+	}
+	b.WriteString("};\n")
 	return b.Bytes()
 }

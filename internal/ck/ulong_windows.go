@@ -1,0 +1,4 @@
+package ck
+
+// UlongSize is the size of CK_ULONG in bytes.
+const UlongSize = 4
