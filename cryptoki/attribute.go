@@ -283,7 +283,7 @@ func (s *Session) readAttributes(ctx context.Context, o Object) error {
 }
 
 func (s *Session) callGetAttributes() {
-	s.res.RV = s.fl.GetAttributeValue(s.handle, s.object, &s.tmpl)
+	s.step(s.fl.GetAttributeValue(s.handle, s.object, &s.tmpl), ck.GetAttributeValue)
 }
 
 // partial reports whether rv is one with which C_GetAttributeValue still fills in
@@ -303,7 +303,7 @@ func hopeless(rv ck.RV) bool {
 	case CKR_OBJECT_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_OPERATION_ACTIVE, CKR_HOST_MEMORY, CKR_DEVICE_MEMORY:
 		return true
 	}
-	return troubleOfRV(rv) != 0
+	return troubleOfRV(rv) >= loggedOut
 }
 
 // fill puts a into the template t.

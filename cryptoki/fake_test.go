@@ -29,6 +29,7 @@ type fakeModule struct {
 	active     map[uint]bool // sessions with a signature that was not ended
 	most       int           // sessions open at the same time
 	loggedIn   bool
+	pad        bool // the PIN is entered at the token
 	logins     int
 	signs      int
 	flags      Flags
@@ -212,6 +213,21 @@ func (f *fakeModule) lose() {
 	f.loggedIn = false
 }
 
+func (f *fakeModule) GetSessionInfo(session uint) (ck.SessionInfo, ck.RV) {
+	leave, rv := f.enter(session)
+	if rv != 0 {
+		return ck.SessionInfo{}, rv
+	}
+	defer leave()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	state := CKS_RO_PUBLIC_SESSION
+	if f.loggedIn {
+		state = CKS_RO_USER_FUNCTIONS
+	}
+	return ck.SessionInfo{Slot: fakeSlot, State: uint(state)}, 0
+}
+
 func (f *fakeModule) Login(session, user uint, pin []byte) ck.RV {
 	leave, rv := f.enter(session)
 	if rv != 0 {
@@ -228,7 +244,7 @@ func (f *fakeModule) Login(session, user uint, pin []byte) ck.RV {
 	if f.loggedIn {
 		return ck.RV(CKR_USER_ALREADY_LOGGED_IN)
 	}
-	if !bytes.Equal(pin, []byte("1234")) {
+	if f.pad != (pin == nil) || !f.pad && !bytes.Equal(pin, []byte("1234")) {
 		f.flags |= CKF_USER_PIN_COUNT_LOW
 		return ck.RV(CKR_PIN_INCORRECT)
 	}

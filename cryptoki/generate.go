@@ -12,17 +12,20 @@ import (
 // KeyPairOptions says what key pair [Session.GenerateKeyPair] makes.
 type KeyPairOptions struct {
 	// Curve asks for a key on P-224, P-256, P-384 or P-521, RSABits for an RSA key
-	// of 2048 bits or more with exponent 65537, Ed25519 and X25519 for one of these.
-	// One of the four is set.
+	// of 2048 bits or more with exponent 65537, Ed25519 and X25519 for one of these,
+	// and MLKEM, which is 512, 768 or 1024, for ML-KEM with that parameter set
+	// (FIPS 203, PKCS#11 3.2). One of the five is set.
 	Curve           elliptic.Curve
 	RSABits         int
 	Ed25519, X25519 bool
+	MLKEM           int
 	// Label and ID are those of both keys. The certificate of a key has the same
 	// ID, by which it is found, so each key should have another.
 	Label string
 	ID    []byte
 	// Decrypt lets an RSA key decrypt, Derive lets an EC key agree on secrets.
-	// All keys but those of X25519, which do nothing but agree, can sign.
+	// All others can sign, but those of X25519, which do nothing but agree, and those of
+	// ML-KEM, which do nothing but encapsulate and decapsulate.
 	Decrypt, Derive bool
 	// SessionOnly makes keys that end with the session.
 	SessionOnly bool
@@ -60,7 +63,9 @@ func (s *Session) GenerateKeyPair(ctx context.Context, o *KeyPairOptions) (publi
 }
 
 func (s *Session) callGenerate() {
-	s.public, s.object, s.res.RV = s.fl.GenerateKeyPair(s.handle, &s.mech, &s.tmpl, &s.priv)
+	public, private, rv := s.fl.GenerateKeyPair(s.handle, &s.mech, &s.tmpl, &s.priv)
+	s.public, s.object = public, private
+	s.step(rv, ck.GenerateKeyPair)
 }
 
 func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err error) {
@@ -74,7 +79,7 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 		String(CKA_LABEL, o.Label), Bytes(CKA_ID, o.ID), Bool(CKA_SIGN, true),
 	}
 	kinds := 0
-	for _, asked := range []bool{o.Curve != nil, o.RSABits != 0, o.Ed25519, o.X25519} {
+	for _, asked := range []bool{o.Curve != nil, o.RSABits != 0, o.Ed25519, o.X25519, o.MLKEM != 0} {
 		if asked {
 			kinds++
 		}
@@ -94,6 +99,13 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 		m = CKM_EC_MONTGOMERY_KEY_PAIR_GEN
 		pub = append(override(pub, Attributes{Bool(CKA_VERIFY, false)}), Ulong(CKA_KEY_TYPE, CKK_EC_MONTGOMERY), Bytes(CKA_EC_PARAMS, []byte(paramsX25519)))
 		priv = append(override(priv, Attributes{Bool(CKA_SIGN, false)}), Ulong(CKA_KEY_TYPE, CKK_EC_MONTGOMERY), Bool(CKA_DERIVE, true))
+	case kinds == 1 && parameterSets[o.MLKEM] != 0:
+		if o.Decrypt || o.Derive {
+			return 0, nil, nil, fmt.Errorf("%w: decryption and key agreement with an ML-KEM key", ErrUnsupported)
+		}
+		m = CKM_ML_KEM_KEY_PAIR_GEN
+		pub = append(without(pub, CKA_VERIFY), Ulong(CKA_KEY_TYPE, CKK_ML_KEM), Ulong(CKA_PARAMETER_SET, parameterSets[o.MLKEM]), Bool(CKA_ENCAPSULATE, true))
+		priv = append(without(priv, CKA_SIGN), Ulong(CKA_KEY_TYPE, CKK_ML_KEM), Bool(CKA_DECAPSULATE, true))
 	case kinds == 1 && o.Curve != nil:
 		params, err := ecParams(o.Curve)
 		if err != nil {
@@ -114,10 +126,13 @@ func (o *KeyPairOptions) templates() (m MechanismType, pub, priv Attributes, err
 			Bytes(CKA_PUBLIC_EXPONENT, []byte{1, 0, 1}), Bool(CKA_ENCRYPT, o.Decrypt))
 		priv = append(priv, Ulong(CKA_KEY_TYPE, CKK_RSA), Bool(CKA_DECRYPT, o.Decrypt))
 	default:
-		return 0, nil, nil, errors.New("cryptoki: a key pair needs one of Curve, Ed25519, X25519 and RSABits of 2048 to 16384")
+		return 0, nil, nil, errors.New("cryptoki: a key pair needs one of Curve, Ed25519, X25519, MLKEM of 512, 768 or 1024, and RSABits of 2048 to 16384")
 	}
 	return m, override(pub, o.Public), override(priv, o.Private), nil
 }
+
+// parameterSets are the values of CKA_PARAMETER_SET for ML-KEM.
+var parameterSets = map[int]uint{512: CKP_ML_KEM_512, 768: CKP_ML_KEM_768, 1024: CKP_ML_KEM_1024}
 
 // override replaces and adds attributes.
 func override(a, by Attributes) Attributes {

@@ -58,7 +58,9 @@ func (q KeyQuery) template(class ObjectClass) Attributes {
 //
 // RSA keys do PKCS #1 v1.5, PSS and OAEP: in the token where the token takes the
 // parameters, else with the padding made here and the token's raw RSA. EC keys do
-// ECDSA and key agreement, Ed25519 keys sign, X25519 keys agree.
+// ECDSA and key agreement, Ed25519 keys sign, X25519 keys agree. A key that wants the PIN
+// for each use (CKA_ALWAYS_AUTHENTICATE) gets it from PoolOptions.PIN, with
+// CKU_CONTEXT_SPECIFIC in the request.
 //
 // When the Pool had to start anew, the key is looked for again, and used only if it
 // still has the same public key; the first signature after that is verified.
@@ -68,7 +70,9 @@ type Key struct {
 	label string
 	id    []byte
 	pub   crypto.PublicKey
-	found atomic.Pointer[foundKey]
+	// always is CKA_ALWAYS_AUTHENTICATE: each use wants a login of its own.
+	always bool
+	found  atomic.Pointer[foundKey]
 }
 
 // A foundKey is a handle and whether a signature made with it was verified.
@@ -99,15 +103,13 @@ func (p *Pool) Key(ctx context.Context, q KeyQuery) (*Key, error) {
 		if err != nil {
 			return err
 		}
-		if always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE); always {
-			return fmt.Errorf("%w: key with %v wants the PIN for each use (CKA_ALWAYS_AUTHENTICATE)", ErrUnsupported, q)
-		}
+		always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE)
 		pub, err := s.publicKey(ctx, a)
 		if err != nil {
 			return fmt.Errorf("cryptoki: key with %v: %w", q, err)
 		}
 		id, _ := a.Value(CKA_ID)
-		k = &Key{pool: p, pub: pub, label: a.Text(CKA_LABEL), id: id}
+		k = &Key{pool: p, pub: pub, label: a.Text(CKA_LABEL), id: id, always: always}
 		k.query = KeyQuery{ID: id}
 		if len(id) == 0 {
 			k.query = KeyQuery{Label: k.label}
@@ -313,25 +315,56 @@ func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
 
 // forget drops the handle if an error says that it is good for nothing.
 func (k *Key) forget(f *foundKey, err error) {
-	if errors.Is(err, CKR_KEY_HANDLE_INVALID) || errors.Is(err, CKR_OBJECT_HANDLE_INVALID) {
+	if errors.Is(err, CKR_KEY_HANDLE_INVALID) || errors.Is(err, CKR_OBJECT_HANDLE_INVALID) || errors.Is(err, ErrKeyChanged) {
 		k.found.CompareAndSwap(f, nil)
 	}
 }
 
-// use calls f with a session and the handle of the key in it.
+// errMisused is what ErrKeyChanged is when another key was used whose result nobody saw: the right
+// one may be found under another handle.
+var errMisused = fmt.Errorf("%w, and what another key gave in its place was thrown away", ErrKeyChanged)
+
+// use calls f with a session and the handle of the key in it; and once more, in another
+// session or after a recovery, when the first has failed for reasons of its session.
 func (k *Key) use(ctx context.Context, f func(*Session, *foundKey) error) error {
+	for again := false; ; again = true {
+		err, repeat := k.useOnce(ctx, f)
+		if !repeat || again {
+			return err
+		}
+	}
+}
+
+func (k *Key) useOnce(ctx context.Context, f func(*Session, *foundKey) error) (err error, again bool) {
+	var pin []byte
+	if k.always {
+		if pin, err = k.pool.contextPIN(ctx, k.label); err != nil {
+			return err, false
+		}
+		defer clear(pin)
+	}
 	s, err := k.pool.get(ctx)
 	if err != nil {
-		return err
+		return err, false
 	}
 	defer k.pool.put(s)
 	found, err := k.in(ctx, s)
 	if err != nil {
-		return err
+		return err, k.pool.again(ctx, s, err)
 	}
-	err = f(s, found)
+	if k.always {
+		s.authorize(pin)
+		err = f(s, found)
+		s.authorized()
+		err = k.pool.contextRefusal(ctx, s, pin, err)
+	} else {
+		err = f(s, found)
+	}
+	if err == nil {
+		return nil, false
+	}
 	k.forget(found, err)
-	return err
+	return err, k.pool.again(ctx, s, err)
 }
 
 // Certificate returns the certificate of the key: the one with the same CKA_ID and

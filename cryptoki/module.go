@@ -1,9 +1,12 @@
 package cryptoki
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
 	"github.com/cardoki/cardoki/internal/leak"
@@ -19,6 +22,12 @@ type Options struct {
 	// "configdir='…' flags=…" there. Only that of the first in the process to open the
 	// module counts.
 	Reserved string
+	// Logger, if not nil, gets a line for each call of a session into the module: the
+	// function, how long it took, what it returned, and the slot. Never a value that
+	// goes in or out. Calls are logged at slog.LevelDebug, recovery at slog.LevelInfo.
+	Logger *slog.Logger
+	// Quirks changes what is known of the module's peculiarities, see [Quirks].
+	Quirks func(*Quirks)
 }
 
 // A Module is a use of a PKCS#11 module. It is safe for concurrent use.
@@ -29,15 +38,18 @@ type Options struct {
 // of the process had initialised before is used, and never finalised by us.
 type Module struct {
 	in         *ck.Instance
+	process    *process
 	path       string
-	generation uint64
 	maxObjects int
+	log        *slog.Logger // or nil
+	quirks     Quirks
 	epochs     atomic.Uint64
 	oneByOne   atomic.Bool // the module refuses several attributes in one call
 
 	mu       sync.Mutex
 	closed   bool
 	sessions map[*Session]struct{}
+	pools    map[*Pool]struct{}
 }
 
 // Open loads and initialises the module at path, such as
@@ -53,20 +65,25 @@ func Open(path string, opts *Options) (*Module, error) {
 }
 
 func newModule(in *ck.Instance, path string, opts *Options) (*Module, error) {
-	reserved := ""
-	if opts != nil {
-		reserved = opts.Reserved
+	m := &Module{in: in, path: path, maxObjects: 10_000, sessions: map[*Session]struct{}{}, pools: map[*Pool]struct{}{}}
+	if opts == nil {
+		opts = &Options{}
 	}
-	generation, rv := in.AcquireWith(reserved)
-	if err := moduleError("C_Initialize", rv); err != nil {
-		return nil, err
-	}
-	m := &Module{in: in, path: path, generation: generation, maxObjects: 10_000, sessions: map[*Session]struct{}{}}
-	if opts != nil && opts.MaxObjects > 0 {
+	if opts.MaxObjects > 0 {
 		m.maxObjects = opts.MaxObjects
 	}
+	m.log = opts.Logger
+	if err := join(m, opts.Reserved); err != nil {
+		return nil, err
+	}
+	m.findQuirks(opts.Quirks)
 	leak.Opened(m, "cryptoki.Module "+path)
 	return m, nil
+}
+
+func (m *Module) logCall(f ck.Function, rv ck.RV, took time.Duration, slot SlotID) {
+	m.log.LogAttrs(context.Background(), slog.LevelDebug, "cryptoki: call",
+		slog.String("function", f.String()), slog.String("rv", RV(rv).String()), slog.Duration("took", took), slog.Uint64("slot", uint64(slot)))
 }
 
 // Close closes all sessions of the module and gives it back; the last Close in the
@@ -88,7 +105,7 @@ func (m *Module) Close() error {
 	var err error
 	if !closed {
 		leak.Closed(m)
-		err = moduleError("C_Finalize", m.in.Release())
+		err = m.process.leave(m)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,13 +117,19 @@ func (m *Module) Close() error {
 
 // use keeps the module initialised until done is called.
 func (m *Module) use() (fl ck.FunctionList, done func(), err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, nil, ErrClosed
+	for {
+		m.mu.Lock()
+		if m.closed {
+			m.mu.Unlock()
+			return nil, nil, ErrClosed
+		}
+		restarted := m.process.retain()
+		m.mu.Unlock()
+		if restarted == nil {
+			return m.in.FunctionList, func() { m.in.Release() }, nil
+		}
+		<-restarted
 	}
-	m.in.Retain()
-	return m.in.FunctionList, func() { m.in.Release() }, nil
 }
 
 // A Version is a version of the standard, of a library or of hardware.

@@ -109,4 +109,4 @@ func (s *Session) DestroyObject(ctx context.Context, o Object) error {
 	return s.err("C_DestroyObject", rv)
 }
 
-func (s *Session) callDestroy() { s.res.RV = s.fl.DestroyObject(s.handle, s.object) }
+func (s *Session) callDestroy() { s.step(s.fl.DestroyObject(s.handle, s.object), ck.DestroyObject) }

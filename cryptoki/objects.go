@@ -70,7 +70,7 @@ func (s *Session) entries(ctx context.Context, objects []Object, types []Attribu
 		if errs[i] == nil {
 			continue
 		}
-		if s.closed() || ctx.Err() != nil || troubleOf(errs[i]) != 0 {
+		if s.closed() || ctx.Err() != nil || troubleOf(errs[i]) >= loggedOut {
 			return nil, nil, errs[i] // it is not this object's
 		}
 	}
@@ -123,4 +123,6 @@ func (s *Session) readRows(ctx context.Context, entries []Entry, types []Attribu
 	return again, nil
 }
 
-func (s *Session) callRows() { s.res.RV = ck.ReadRows(s.fl, s.handle, s.handles, &s.tmpl, s.rows) }
+func (s *Session) callRows() {
+	s.step(ck.ReadRows(s.fl, s.handle, s.handles, &s.tmpl, s.rows), ck.GetAttributeValue)
+}

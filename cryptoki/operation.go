@@ -79,6 +79,7 @@ func (s *Session) setInput(input []byte) {
 func (s *Session) setMechanism(m Mechanism) {
 	s.mech = m.m
 	s.mech.Data, s.mech.Data2 = bytes.Clone(m.m.Data), bytes.Clone(m.m.Data2)
+	s.mech.Login, s.mech.PIN = s.always, s.alwaysPIN
 }
 
 func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int, call func(*Session)) ([]byte, error) {
@@ -101,7 +102,7 @@ func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Obje
 	}
 	clear(s.out)
 	clear(s.in)
-	if res.RV == ck.RV(CKR_BUFFER_TOO_SMALL) {
+	if res.RV == ck.RV(CKR_BUFFER_TOO_SMALL) || res.RV != ck.RV(CKR_OK) && res.Step == ck.Login {
 		s.retire() // such an operation stays active in the session
 	} else {
 		s.end()
@@ -141,7 +142,7 @@ func (s *Session) SeedRandom(ctx context.Context, seed []byte) error {
 	return s.err("C_SeedRandom", rv)
 }
 
-func (s *Session) callSeed() { s.res.RV = s.fl.SeedRandom(s.handle, s.in) }
+func (s *Session) callSeed() { s.step(s.fl.SeedRandom(s.handle, s.in), ck.SeedRandom) }
 
 // Random fills b with random bytes of the token.
 func (s *Session) Random(ctx context.Context, b []byte) error {
@@ -161,4 +162,4 @@ func (s *Session) Random(ctx context.Context, b []byte) error {
 	return s.err("C_GenerateRandom", rv)
 }
 
-func (s *Session) callRandom() { s.res.RV = s.fl.GenerateRandom(s.handle, s.out) }
+func (s *Session) callRandom() { s.step(s.fl.GenerateRandom(s.handle, s.out), ck.GenerateRandom) }

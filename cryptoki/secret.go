@@ -189,7 +189,7 @@ func (s *Session) SetAttributes(ctx context.Context, o Object, changes Attribute
 }
 
 func (s *Session) callSetAttributes() {
-	s.res = ck.Result{RV: s.fl.SetAttributeValue(s.handle, s.object, &s.tmpl)}
+	s.step(s.fl.SetAttributeValue(s.handle, s.object, &s.tmpl), ck.SetAttributeValue)
 }
 
 // errWrapRefused says why a key did not leave, in words.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
 	"github.com/cardoki/cardoki/internal/leak"
@@ -24,19 +25,20 @@ import (
 // was carried out is not known then. What was given to the method and what it
 // would have returned are copies, so nothing is written later.
 type Session struct {
-	m    *Module
-	slot SlotID
-	fl   ck.FunctionList
-	rw   bool
+	m     *Module
+	slot  SlotID
+	fl    ck.FunctionList
+	rw    bool
+	owner owner // nil: whoever opened it
 
-	handle  uint
-	stamp   stamp
-	onClose func(*Session) // called after the session was closed in the module
+	handle uint
+	stamp  stamp
 
-	permit atomic.Bool  // it holds a permit of its Pool, or as the anchor the lock
-	worst  atomic.Int32 // the worst trouble met
-	state  atomic.Int32
-	worker *worker // nil until the first call with a context that can end
+	place     atomic.Int32 // where its pool has it; changed under the pool's lock
+	worst     atomic.Int32 // the worst trouble met
+	state     atomic.Int32
+	forgotten atomic.Bool // the module is about to be restarted: there is nothing to close
+	worker    *worker     // nil until the first call with a context that can end
 
 	// What follows belongs to the call that is running, and to nobody else until
 	// it has returned.
@@ -50,6 +52,21 @@ type Session struct {
 	user       uint
 	res        ck.Result
 	public     uint
+	slots      []uint
+	info       ck.TokenInfo
+	about      ck.SessionInfo
+	label      string
+	pad        bool // the PIN is entered at the token
+
+	// always makes operations log in with alwaysPIN, nil for one that is entered at the token.
+	always    bool
+	alwaysPIN []byte
+}
+
+// An owner is told what becomes of a session, by any goroutine.
+type owner interface {
+	abandoned(*Session) // a call was given up, and still runs
+	gone(*Session)      // it is closed, be it that it never was open
 }
 
 // A stamp says in which life of the module and of the pool or session a handle was
@@ -63,46 +80,62 @@ const (
 )
 
 // OpenSession opens a session with the token in the slot, read-write or read-only.
-// ctx ends the wait for the module, see [Session].
+// ctx ends the wait for the module, see [Session]. Nothing heals such a session; see
+// [Pool] for those that heal. While one is open, the module is not restarted.
 func (s *Slot) OpenSession(ctx context.Context, readWrite bool) (*Session, error) {
-	return s.open(ctx, readWrite, stamp{s.m.generation, s.m.epochs.Add(1)}, nil)
-}
-
-// open opens a session. onClose, unless it is nil, is called once when all is over,
-// be it that there never was a session.
-func (s *Slot) open(ctx context.Context, readWrite bool, st stamp, onClose func(*Session)) (*Session, error) {
-	ses := &Session{m: s.m, slot: s.id, fl: s.m.in.FunctionList, rw: readWrite, stamp: st, onClose: onClose}
-	ses.permit.Store(true)
-	leak.Opened(ses, "cryptoki.Session")
-	// The session is on the module's list before it is open, so that Module.Close
-	// either prevents it or finds it.
-	s.m.mu.Lock()
-	if s.m.closed {
-		s.m.mu.Unlock()
-		leak.Closed(ses)
-		if onClose != nil {
-			onClose(ses)
-		}
-		return nil, ErrClosed
-	}
-	s.m.in.Retain()
-	s.m.sessions[ses] = struct{}{}
-	s.m.mu.Unlock()
-
-	if err := ses.begin(ctx); err != nil {
-		ses.Close()
+	ses, err := s.m.newSession(s.id, readWrite, nil)
+	if err != nil {
 		return nil, err
 	}
-	if err := ses.run(ctx, (*Session).callOpen); err != nil {
-		return nil, err
-	}
-	rv := ses.res.RV
-	ses.end()
-	if err := ses.err("C_OpenSession", rv); err != nil {
-		ses.Close()
+	if err := ses.open(ctx); err != nil {
 		return nil, err
 	}
 	return ses, nil
+}
+
+// newSession returns a session that is not open yet: it can ask what needs none. It has a
+// life of its own.
+func (m *Module) newSession(slot SlotID, readWrite bool, o owner) (*Session, error) {
+	ses := &Session{m: m, slot: slot, fl: m.in.FunctionList, rw: readWrite, owner: o}
+	m.mu.Lock()
+	for {
+		if m.closed {
+			m.mu.Unlock()
+			return nil, ErrClosed
+		}
+		restarted := m.process.retain()
+		if restarted == nil {
+			break
+		}
+		m.mu.Unlock()
+		<-restarted
+		m.mu.Lock()
+	}
+	ses.stamp = stamp{m.in.Generation(), m.epochs.Add(1)}
+	// It is on the module's list before it is open, so that Module.Close either prevents
+	// it or finds it.
+	m.sessions[ses] = struct{}{}
+	m.mu.Unlock()
+	leak.Opened(ses, "cryptoki.Session")
+	return ses, nil
+}
+
+// open opens the session in the module. After an error it is closed.
+func (s *Session) open(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		s.Close()
+		return err
+	}
+	if err := s.run(ctx, (*Session).callOpen); err != nil {
+		return err
+	}
+	rv := s.res.RV
+	s.end()
+	if err := s.err("C_OpenSession", rv); err != nil {
+		s.Close()
+		return err
+	}
+	return nil
 }
 
 func (s *Session) callOpen() {
@@ -110,9 +143,9 @@ func (s *Session) callOpen() {
 	if s.rw {
 		flags = uint(CKF_RW_SESSION)
 	}
-	s.handle, s.res.RV = s.fl.OpenSession(uint(s.slot), flags)
-	if s.res.RV != ck.RV(CKR_OK) {
-		s.handle = 0
+	handle, rv := s.fl.OpenSession(uint(s.slot), flags)
+	if s.step(rv, ck.OpenSession); rv == ck.RV(CKR_OK) {
+		s.handle = handle
 	}
 }
 
@@ -134,7 +167,7 @@ func (s *Session) err(function string, rv ck.RV) error {
 // trouble returns the worst trouble met, and forgets it if it does not stay.
 func (s *Session) trouble() trouble {
 	t := trouble(s.worst.Load())
-	if t == loggedOut {
+	if t != sessionDead {
 		s.worst.Store(0)
 	}
 	return t
@@ -198,19 +231,41 @@ func (s *Session) finish() error {
 	clear(s.out[:cap(s.out)])
 	s.tmpl.Reset()
 	s.priv.Reset()
+	clear(s.alwaysPIN)
 	var err error
-	if s.handle != 0 {
-		err = s.err("C_CloseSession", s.fl.CloseSession(s.handle))
+	if s.handle != 0 && !s.forgotten.Load() {
+		s.call((*Session).callClose)
+		err = s.err("C_CloseSession", s.res.RV)
 	}
 	leak.Closed(s)
 	s.m.mu.Lock()
 	delete(s.m.sessions, s)
 	s.m.mu.Unlock()
 	s.m.in.Release()
-	if s.onClose != nil {
-		s.onClose(s)
+	if s.owner != nil {
+		s.owner.gone(s)
 	}
 	return err
+}
+
+func (s *Session) callClose() { s.step(s.fl.CloseSession(s.handle), ck.CloseSession) }
+
+// discard closes a session whose end nobody waits for: where its callers may stop
+// waiting, its own goroutine closes it.
+func (s *Session) discard() {
+	if s.worker == nil || !s.state.CompareAndSwap(0, sessionClosed) {
+		s.Close()
+		return
+	}
+	s.worker.last.Store(true)
+	close(s.worker.calls)
+}
+
+// forget closes a session of a module that is about to be restarted, which then has no
+// sessions any more.
+func (s *Session) forget() {
+	s.forgotten.Store(true)
+	s.discard()
 }
 
 // A worker is the goroutine that makes the calls of a session whose callers may
@@ -219,6 +274,7 @@ type worker struct {
 	calls  chan func(*Session)
 	done   chan struct{} // has room for one, so that the worker never waits
 	turn   atomic.Int32
+	last   atomic.Bool // when calls is closed the worker closes the session
 	exited chan struct{}
 }
 
@@ -233,7 +289,7 @@ const (
 // is not the caller's any more and end must not be called.
 func (s *Session) run(ctx context.Context, call func(*Session)) error {
 	if ctx.Done() == nil {
-		call(s)
+		s.call(call)
 		return nil
 	}
 	if s.worker == nil {
@@ -250,6 +306,9 @@ func (s *Session) run(ctx context.Context, call func(*Session)) error {
 	}
 	s.state.Store(sessionBusy | sessionClosed)
 	if w.turn.CompareAndSwap(turnRunning, turnAbandoned) {
+		if s.owner != nil {
+			s.owner.abandoned(s)
+		}
 		return fmt.Errorf("cryptoki: gave up waiting for the module in slot %d; the session is retired: %w", s.slot, ctx.Err())
 	}
 	// The call returned at the same moment: its result counts, but the session was
@@ -258,15 +317,29 @@ func (s *Session) run(ctx context.Context, call func(*Session)) error {
 	return nil
 }
 
+// call makes a call, which leaves in s.res what came of it.
+func (s *Session) call(f func(*Session)) {
+	if s.m.log == nil {
+		f(s)
+		return
+	}
+	start := time.Now()
+	f(s)
+	s.m.logCall(s.res.Step, s.res.RV, time.Since(start), s.slot)
+}
+
 func (w *worker) serve(s *Session) {
 	defer close(w.exited)
 	for call := range w.calls {
-		call(s)
+		s.call(call)
 		if !w.turn.CompareAndSwap(turnRunning, turnReturned) {
 			s.finish()
 			return
 		}
 		w.done <- struct{}{}
+	}
+	if w.last.Load() {
+		s.finish()
 	}
 }
 

@@ -21,44 +21,43 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	if err != nil {
 		return nil, err
 	}
-	s, err := k.pool.get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer k.pool.put(s)
-	found, err := k.in(ctx, s)
-	if err != nil {
-		return nil, err
-	}
 	var sig []byte
-	switch p.Scheme {
-	case signer.ECDSA:
-		sig, err = k.signECDSA(ctx, s, found.object, digest)
-	case signer.PKCS1v15:
-		sig, err = k.signPKCS1v15(ctx, s, found.object, p, digest)
-	case signer.PSS:
-		sig, err = k.signPSS(ctx, s, found.object, p, digest)
-	case signer.Ed25519:
-		// The buffer is of the exact size: NSS loses the operation with any other.
-		if sig, err = s.AppendSign(ctx, make([]byte, 0, ed25519.SignatureSize), Plain(CKM_EDDSA), found.object, digest, ed25519.SignatureSize); err == nil {
-			sig, err = exact(sig, ed25519.SignatureSize, "an Ed25519 signature")
+	err = k.use(ctx, func(s *Session, found *foundKey) (err error) {
+		sig, err = k.sign(ctx, s, found.object, p, digest)
+		if err != nil || found.verified.Load() {
+			return err
 		}
-	default:
-		err = fmt.Errorf("%w: %v", ErrUnsupported, p.Scheme)
-	}
-	if err != nil {
-		k.forget(found, err)
-		return nil, err
-	}
-	if !found.verified.Load() {
 		// A handle that has come to mean another key is caught here.
 		if !verify(k.pub, p, digest, sig) {
-			k.found.CompareAndSwap(found, nil)
-			return nil, ErrKeyChanged
+			sig = nil
+			return errMisused
 		}
 		found.verified.Store(true)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return sig, nil
+}
+
+func (k *Key) sign(ctx context.Context, s *Session, key Object, p signer.SignParams, digest []byte) ([]byte, error) {
+	switch p.Scheme {
+	case signer.ECDSA:
+		return k.signECDSA(ctx, s, key, digest)
+	case signer.PKCS1v15:
+		return k.signPKCS1v15(ctx, s, key, p, digest)
+	case signer.PSS:
+		return k.signPSS(ctx, s, key, p, digest)
+	case signer.Ed25519:
+		// The buffer is of the exact size: NSS loses the operation with any other.
+		sig, err := s.AppendSign(ctx, make([]byte, 0, ed25519.SignatureSize), Plain(CKM_EDDSA), key, digest, ed25519.SignatureSize)
+		if err != nil {
+			return nil, err
+		}
+		return exact(sig, ed25519.SignatureSize, "an Ed25519 signature")
+	}
+	return nil, fmt.Errorf("%w: %v", ErrUnsupported, p.Scheme)
 }
 
 func verify(pub crypto.PublicKey, p signer.SignParams, digest, sig []byte) bool {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/cardoki/cardoki/internal/ck"
 )
 
 // A Slot is a place for a token. It is safe for concurrent use. Its methods cannot
@@ -97,11 +99,15 @@ func (s *Slot) Token() (TokenInfo, error) {
 	}
 	defer done()
 	i, rv := fl.GetTokenInfo(uint(s.id))
+	return tokenInfo(i), slotError("C_GetTokenInfo", rv, s.id)
+}
+
+func tokenInfo(i ck.TokenInfo) TokenInfo {
 	return TokenInfo{
 		Label: i.Label, Manufacturer: i.Manufacturer, Model: i.Model, Serial: i.Serial,
 		Flags: Flags(i.Flags), MaxSessions: i.MaxSessions, MaxRWSessions: i.MaxRWSessions,
 		MinPIN: i.MinPIN, MaxPIN: i.MaxPIN, Hardware: i.Hardware, Firmware: i.Firmware,
-	}, slotError("C_GetTokenInfo", rv, s.id)
+	}
 }
 
 // Mechanisms returns the mechanisms that the token says it has, sorted by number.

@@ -133,7 +133,21 @@ func (in *Instance) Release() RV {
 	return in.Finalize()
 }
 
-// Users returns the number of users, for tests.
+// Generation returns the number that Acquire returned, or the later one after a Restart.
+func (in *Instance) Generation() uint64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.generation
+}
+
+// Ours reports whether the module was initialised here, and not by somebody else.
+func (in *Instance) Ours() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.ours || in.broken
+}
+
+// Users returns the number of users.
 func (in *Instance) Users() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
