@@ -287,6 +287,9 @@ func equal(a, b crypto.PublicKey) bool {
 	return false
 }
 
+// errGone is ErrNotFound for a key that was there.
+var errGone = fmt.Errorf("%w any more", ErrNotFound)
+
 // in returns the key as s knows it, after finding it again if need be.
 func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
 	if f := k.found.Load(); f != nil && f.object.stamp == s.stamp {
@@ -296,21 +299,29 @@ func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	changed := false
 	for _, o := range objects {
 		a, err := s.Attributes(ctx, o, keyAttributes...)
 		if err != nil {
 			return nil, err
 		}
-		if pub, err := s.publicKey(ctx, a); err == nil && equal(k.pub, pub) {
+		pub, err := s.publicKey(ctx, a)
+		switch {
+		case err == nil && equal(k.pub, pub):
 			f := &foundKey{object: o}
 			k.found.Store(f)
+			k.pool.fruitful()
 			return f, nil
+		case err != nil && troubleOf(err) != 0:
+			return nil, err
+		case err == nil || !errors.Is(err, ErrNotFound): // that is no public key at all
+			changed = true
 		}
 	}
-	if len(objects) > 0 {
+	if changed {
 		return nil, ErrKeyChanged
 	}
-	return nil, fmt.Errorf("cryptoki: key with %v: %w any more", k.query, ErrNotFound)
+	return nil, fmt.Errorf("cryptoki: key with %v: %w", k.query, errGone)
 }
 
 // forget drops the handle if an error says that it is good for nothing.
@@ -324,16 +335,23 @@ func (k *Key) forget(f *foundKey, err error) {
 // one may be found under another handle.
 var errMisused = fmt.Errorf("%w, and what another key gave in its place was thrown away", ErrKeyChanged)
 
-// use calls f with a session and the handle of the key in it; and once more, in another
-// session or after a recovery, when the first has failed for reasons of its session.
+// use calls f with a session and the handle of the key in it; and again, in another
+// session or after a recovery, when that has failed for reasons of its session.
 func (k *Key) use(ctx context.Context, f func(*Session, *foundKey) error) error {
-	for again := false; ; again = true {
+	for tries := 1; ; tries++ {
 		err, repeat := k.useOnce(ctx, f)
-		if !repeat || again {
+		if tries == 1 && errors.Is(err, errGone) {
+			continue // a token that comes back shows its objects one after the other
+		}
+		if !repeat || tries == mostTries {
 			return err
 		}
 	}
 }
+
+// mostTries is how often a use of a key is tried at most: a token that goes away can look
+// as if it came back in between.
+const mostTries = 4
 
 func (k *Key) useOnce(ctx context.Context, f func(*Session, *foundKey) error) (err error, again bool) {
 	var pin []byte

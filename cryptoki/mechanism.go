@@ -14,6 +14,14 @@ type Mechanism struct{ m ck.Mechanism }
 // Type returns the mechanism without its parameter.
 func (m Mechanism) Type() MechanismType { return MechanismType(m.m.Type) }
 
+// WithType returns the mechanism t with the parameter of m, where the parameter serves more
+// than one: [PSS] is that of CKM_SHA256_RSA_PKCS_PSS and its like too, which take the
+// message in place of its digest.
+func (m Mechanism) WithType(t MechanismType) Mechanism {
+	m.m.Type = uint(t)
+	return m
+}
+
 // Plain returns the mechanism t without a parameter.
 func Plain(t MechanismType) Mechanism { return Mechanism{ck.Mechanism{Type: uint(t)}} }
 

@@ -43,6 +43,7 @@ type Module struct {
 	maxObjects int
 	log        *slog.Logger // or nil
 	quirks     Quirks
+	turn       chan struct{} // nil: calls need not wait for each other
 	epochs     atomic.Uint64
 	oneByOne   atomic.Bool // the module refuses several attributes in one call
 
@@ -125,8 +126,12 @@ func (m *Module) use() (fl ck.FunctionList, done func(), err error) {
 		}
 		restarted := m.process.retain()
 		m.mu.Unlock()
-		if restarted == nil {
+		switch {
+		case restarted == nil && m.turn == nil:
 			return m.in.FunctionList, func() { m.in.Release() }, nil
+		case restarted == nil:
+			m.turn <- struct{}{}
+			return m.in.FunctionList, func() { <-m.turn; m.in.Release() }, nil
 		}
 		<-restarted
 	}

@@ -45,7 +45,7 @@ type PoolOptions struct {
 // is then; another token never gets the PIN, and a PIN that was refused is not
 // tried again. Keys of the Pool ([Pool.Key]) are looked for again, and compared.
 //
-// What a Key or another value of the Pool does is then done once more, if nothing can have
+// What a Key or another value of the Pool does is then done again, if nothing can have
 // come of it. [Pool.Do] never calls its function twice: who met the dead session gets the
 // error.
 //
@@ -83,16 +83,20 @@ type Pool struct {
 	stuck    bool      // who has the lock preparing waits for a call that was given up
 	refused  error     // the PIN was refused: it is not tried again
 	login    bool      // the user is to be logged in
+	barren   int       // restarts for want of objects since a key was found last
 	outage   outage
 	stamp    stamp
 	idle     []*Session
-	sessions map[*Session]struct{} // all but the anchor
-	bound    int
-	lowered  time.Time // when the bound was lowered
-	inUse    int       // with those that are being opened
-	hanging  int       // of inUse
-	waiters  waiters
-	counts   PoolStats
+	suspects []*Session // of those that were idle when one was found dead
+	// lostBefore is the last epoch whose sessions the module does not have any more.
+	lostBefore uint64
+	sessions   map[*Session]struct{} // all but the anchor
+	bound      int
+	lowered    time.Time // when the bound was lowered
+	inUse      int       // with those that are being opened
+	hanging    int       // of inUse
+	waiters    waiters
+	counts     PoolStats
 
 	mechanisms []MechanismType
 
@@ -109,6 +113,8 @@ type outage struct {
 	last      time.Time // when it was last tried to end it
 	restarted time.Time // when the module was restarted for that
 	attempts  int
+	restarts  int
+	hollow    bool  // the token shows no objects
 	err       error // of the last
 }
 
@@ -382,7 +388,7 @@ func (p *Pool) lower() (s *Session, wait bool) {
 
 // drop takes back a session that is closed, or is closed here.
 func (p *Pool) drop(s *Session) {
-	s.discard()
+	p.dismiss([]*Session{s})
 	if s.place.CompareAndSwap(placeInUse, placeNone) {
 		p.giveBack()
 	}
@@ -452,9 +458,8 @@ func (p *Pool) gone(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.sessions, s)
-	if i := slices.Index(p.idle, s); i >= 0 {
-		p.idle = slices.Delete(p.idle, i, i+1)
-	}
+	isIt := func(other *Session) bool { return other == s }
+	p.idle, p.suspects = slices.DeleteFunc(p.idle, isIt), slices.DeleteFunc(p.suspects, isIt)
 	if s == p.anchor {
 		p.anchor, p.ready, p.lent = nil, false, false
 	}
@@ -487,14 +492,10 @@ func (p *Pool) note(t trouble, st stamp) {
 	if p.outage.since.IsZero() {
 		p.outage.since = time.Now()
 	}
-	var dead []*Session
 	if t == sessionDead { // the others may be so too, and cost little
-		dead, p.idle = p.idle, nil
+		p.suspects, p.idle = append(p.suspects, p.idle...), nil
 	}
 	p.mu.Unlock()
-	for _, s := range dead {
-		s.discard()
-	}
 }
 
 // judge finds out what a general error of a session means: modules tell of a logout or of
@@ -529,6 +530,11 @@ func (p *Pool) again(ctx context.Context, s *Session, err error) bool {
 		p.judge(s)
 		s.discard() // which ends what is active in it
 		return true
+	case errors.Is(err, errGone):
+		// Nobody sees a private key who is logged out.
+		s.worst.CompareAndSwap(0, int32(doubtful))
+		p.judge(s)
+		return trouble(s.worst.Load()) >= loggedOut || p.isOver(s) || p.isHollow(ctx, s)
 	case errors.Is(err, ErrClosed):
 		return s.closed() && !p.isClosed() // it was given in for a restart
 	case errors.Is(err, CKR_KEY_HANDLE_INVALID), errors.Is(err, CKR_OBJECT_HANDLE_INVALID), errors.Is(err, errMisused):
@@ -538,6 +544,47 @@ func (p *Pool) again(ctx context.Context, s *Session, err error) bool {
 	p.judge(s)
 	return trouble(s.worst.Load()) >= loggedOut
 }
+
+// isHollow reports whether the token shows no object at all, where there was a key: that is
+// what SoftHSM2 does after a token was taken out and put back, until it is restarted. The
+// pool then has it restarted, but not again and again.
+func (p *Pool) isHollow(ctx context.Context, s *Session) bool {
+	if objects, err := s.FindObjects(ctx, nil); err != nil || len(objects) > 0 {
+		return err != nil && troubleOf(err) >= loggedOut
+	}
+	p.mu.Lock()
+	believed := p.barren >= mostBarren && time.Since(p.outage.restarted) < hollowPause
+	if !believed {
+		p.outage.hollow = true
+		p.barren++
+	}
+	p.mu.Unlock()
+	if !believed {
+		p.note(sessionDead, s.stamp)
+	}
+	return !believed
+}
+
+// isOver reports whether the life of a session is over, or about to be.
+func (p *Pool) isOver(s *Session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.stamp != p.stamp || !p.ready
+}
+
+// fruitful notes that a key was found.
+func (p *Pool) fruitful() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.barren = 0
+}
+
+// A token that shows no objects after mostBarren restarts has none, and is believed for
+// hollowPause.
+const (
+	mostBarren  = 3
+	hollowPause = 10 * time.Second
+)
 
 func (p *Pool) isClosed() bool {
 	p.mu.Lock()
@@ -567,11 +614,11 @@ func (p *Pool) expectsLogin() bool {
 // yield gives the sessions in for a restart of the module.
 func (p *Pool) yield() {
 	p.mu.Lock()
-	dead := p.idle
+	dead := append(p.idle, p.suspects...)
 	if p.anchor != nil && !p.lent {
 		dead = append(dead, p.anchor)
 	}
-	p.idle, p.anchor, p.lent, p.ready, p.stamp = nil, nil, false, false, stamp{}
+	p.idle, p.suspects, p.anchor, p.lent, p.ready, p.stamp = nil, nil, nil, false, false, stamp{}
 	p.mu.Unlock()
 	for _, s := range dead {
 		s.forget()

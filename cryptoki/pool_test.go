@@ -397,7 +397,7 @@ func TestPool_sessionsAreReusedAndBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if f.most > 4 || f.next > climbSessions+4 {
+	if f.most > 4 || f.next > climbTo+4 {
 		t.Errorf("%d sessions were opened, %d at once, want at most 4 with the anchor", f.next, f.most)
 	}
 	if f.logins != 1 {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
@@ -26,9 +27,22 @@ type process struct {
 	in   *ck.Instance
 	uses int // under processes.Mutex
 
+	highest atomic.Uint64 // number of a session
+
 	mu      sync.Mutex
 	modules map[*Module]struct{}
 	restart chan struct{} // while there is one; closed at its end
+	turn    chan struct{} // see turns
+}
+
+// turns returns what a call puts one element into, where there must be one at a time.
+func (p *process) turns() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turn == nil {
+		p.turn = make(chan struct{}, 1)
+	}
+	return p.turn
 }
 
 // join makes m one of those who use the library.
@@ -88,6 +102,16 @@ func (p *process) retain() (restarted <-chan struct{}) {
 	}
 	p.in.Retain()
 	return nil
+}
+
+// saw remembers the highest number that a session has had.
+func (p *process) saw(handle uint) {
+	for {
+		highest := p.highest.Load()
+		if uint64(handle) <= highest || p.highest.CompareAndSwap(highest, uint64(handle)) {
+			return
+		}
+	}
 }
 
 // ErrShared is why a module that seems to be broken is not restarted: that would break

@@ -1,6 +1,7 @@
 package cryptoki
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/cardoki/cardoki/internal/ck"
@@ -23,16 +24,23 @@ type Quirks struct {
 	// FewSessions: opening a session is dear. The pool then does without the sessions that it
 	// opens and closes in the beginning for the sake of other handle numbers, see [Pool].
 	FewSessions bool
+	// OneCall: two calls must not be in the module at the same time, even in two sessions. A
+	// caller whose context ends waits no longer for the other.
+	OneCall bool
 }
 
 // knownQuirks has a row for each module whose quirks were seen. The first that fits
 // counts.
 var knownQuirks = []struct {
 	manufacturer string // prefix of Info.Manufacturer
+	file         string // part of the library's name
 	description  string // prefix of Info.Description
 	list         ck.Version
 	quirks       Quirks
 }{
+	// p11-kit 0.24.1: when the connection breaks, of the threads that wait for an answer only one gets
+	// an error, and the others hang for ever. The server answers one after the other anyway.
+	{file: "p11-kit-client", quirks: Quirks{OneCall: true, IgnoresLabel: true}},
 	{manufacturer: "SoftHSM", quirks: Quirks{IgnoresLabel: true}},                                                     // 2.6.1
 	{manufacturer: "Mozilla Foundation", list: ck.Version{Major: 3, Minor: 0}, quirks: Quirks{PasswordPointer: true}}, // NSS 3.87
 	{manufacturer: "OpenSC", quirks: Quirks{FewSessions: true}},                                                       // a session is a connection to a card
@@ -42,7 +50,7 @@ var knownQuirks = []struct {
 func (m *Module) findQuirks(change func(*Quirks)) {
 	if i, rv := m.in.GetInfo(); rv == ck.RV(CKR_OK) {
 		for _, k := range knownQuirks {
-			if strings.HasPrefix(i.Manufacturer, k.manufacturer) && strings.HasPrefix(i.Description, k.description) &&
+			if strings.Contains(filepath.Base(m.path), k.file) && strings.HasPrefix(i.Manufacturer, k.manufacturer) && strings.HasPrefix(i.Description, k.description) &&
 				(k.list == ck.Version{} || k.list == m.in.ListVersion()) {
 				m.quirks = k.quirks
 				break
@@ -53,6 +61,9 @@ func (m *Module) findQuirks(change func(*Quirks)) {
 		change(&m.quirks)
 	}
 	m.oneByOne.Store(m.quirks.OneByOne)
+	if m.quirks.OneCall {
+		m.turn = m.process.turns()
+	}
 }
 
 // Quirks returns the peculiarities of the module that are taken into account.

@@ -16,9 +16,10 @@ const (
 	firstDelay   = 10 * time.Millisecond // between two attempts; doubled up to
 	longestDelay = time.Second
 	// A restart of the module comes at once when nothing works without it; for a token that
-	// is not there only after some attempts. It is not tried again sooner than after:
-	restartPause   = 500 * time.Millisecond
-	absentAttempts = 4
+	// is not there only after some attempts. The pause before another is doubled.
+	firstRestartPause   = 50 * time.Millisecond
+	longestRestartPause = 2 * time.Second
+	absentAttempts      = 3
 )
 
 // errAbsent is wrapped by the error about a token that is nowhere.
@@ -46,6 +47,13 @@ func (p *Pool) prepare(ctx context.Context, until time.Time) error {
 			p.unlock()
 			return err
 		}
+		if o.hollow && p.wantsRestart(nil) {
+			if !p.restart(ctx, p.m.in.Generation(), errHollow) && ctx.Err() != nil {
+				p.unlock()
+				return ctx.Err()
+			}
+			continue
+		}
 		if wait := time.Until(o.last.Add(delayAfter(o.attempts))); o.err != nil && wait > 0 {
 			if time.Now().Add(wait).After(until) {
 				p.unlock()
@@ -67,15 +75,7 @@ func (p *Pool) prepare(ctx context.Context, until time.Time) error {
 		}
 		again := p.failed(err) && ctx.Err() == nil
 		if again && p.wantsRestart(err) {
-			p.logRecovery("restart of the module", err)
-			if restart := p.m.process.restartModule(ctx, generation); restart != nil {
-				p.setError(fmt.Errorf("%w; %w", err, restart))
-			} else {
-				p.mu.Lock()
-				p.counts.Restarts++
-				p.outage.attempts = 0
-				p.mu.Unlock()
-			}
+			p.restart(ctx, generation, err)
 			continue
 		}
 		if !again {
@@ -83,6 +83,25 @@ func (p *Pool) prepare(ctx context.Context, until time.Time) error {
 			return err
 		}
 	}
+}
+
+// errHollow is why a module is restarted whose token seems to have lost all its objects.
+var errHollow = errors.New("cryptoki: the token shows none of its objects")
+
+// restart restarts the module, as it is of no use for the reason given.
+func (p *Pool) restart(ctx context.Context, generation uint64, reason error) bool {
+	p.logRecovery("restart of the module", reason)
+	err := p.m.process.restartModule(ctx, generation)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outage.hollow = false
+	if err != nil {
+		p.outage.last, p.outage.err = time.Now(), fmt.Errorf("%w; %w", reason, err)
+		return false
+	}
+	p.counts.Restarts++
+	p.outage.attempts = 0
+	return true
 }
 
 // delayAfter is how long to wait after so many attempts that failed.
@@ -163,22 +182,17 @@ func (p *Pool) failed(err error) bool {
 	return p.identity != nil || errors.Is(err, CKR_CRYPTOKI_NOT_INITIALIZED)
 }
 
-func (p *Pool) setError(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.outage.last, p.outage.err = time.Now(), err
-}
-
 // wantsRestart reports whether it is time to restart the module, and notes that it is.
 func (p *Pool) wantsRestart(err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := &p.outage
-	if time.Since(o.restarted) < restartPause || errors.Is(err, errAbsent) && o.attempts < absentAttempts ||
+	if o.restarts > 0 && time.Since(o.restarted) < min(firstRestartPause<<min(o.restarts-1, 10), longestRestartPause) || errors.Is(err, errAbsent) && o.attempts < absentAttempts ||
 		errors.Is(err, CKR_TOKEN_NOT_PRESENT) && o.attempts < absentAttempts {
 		return false
 	}
 	o.restarted = time.Now()
+	o.restarts++
 	return true
 }
 
@@ -202,7 +216,15 @@ func (p *Pool) attempt(ctx context.Context) (held bool, err error) {
 			}
 			return held, err
 		}
+		p.mu.Lock()
+		if anchor.forgotten.Load() { // and so are the sessions of its time
+			p.lostBefore = anchor.stamp.epoch
+		}
+		suspects := p.suspects
+		p.suspects = nil
+		p.mu.Unlock()
 		anchor.discard()
+		p.dismiss(suspects)
 	}
 	if !first {
 		p.logRecovery("recovery begins", nil)
@@ -254,6 +276,8 @@ func (p *Pool) renew(anchor *Session) {
 		p.idle = nil
 	}
 	anchor.stamp = st
+	old = append(old, p.suspects...)
+	p.suspects = nil
 	p.anchor, p.stamp, p.slot, p.lent = anchor, st, anchor.slot, false
 	p.bound = p.opts.Size
 	if !p.outage.since.IsZero() {
@@ -264,12 +288,27 @@ func (p *Pool) renew(anchor *Session) {
 	p.ready = !p.closed
 	closed := p.closed
 	p.mu.Unlock()
-	for _, s := range old {
-		s.discard()
-	}
+	p.dismiss(old)
 	if closed {
 		anchor.discard()
 	}
+}
+
+// dismiss closes sessions, or forgets those that the module does not have any more.
+func (p *Pool) dismiss(sessions []*Session) {
+	for _, s := range sessions {
+		if p.isLost(s) {
+			s.forget()
+		} else {
+			s.discard()
+		}
+	}
+}
+
+func (p *Pool) isLost(s *Session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.stamp.epoch <= p.lostBefore
 }
 
 // bringUp opens the anchor with the token of the pool, and logs in.
@@ -417,24 +456,29 @@ func (s *Session) callMechanisms() {
 	s.step(rv, ck.GetMechanismList)
 }
 
-// What callClimb does at most.
+// What callClimb does: to above which number at least, and how long.
 const (
-	climbSessions = 1500
-	climbLimit    = 50 * time.Millisecond
+	climbTo    = 1500
+	climbLimit = 50 * time.Millisecond
 )
 
 // callClimb opens and closes sessions, so that those that are opened from now on have
-// higher numbers. It stops where numbers don't grow, and where it takes long.
+// higher numbers than any that was given before: a number that somebody still has from the
+// time before a C_Finalize then means nothing. It stops where numbers don't grow.
 func (s *Session) callClimb() {
 	start := time.Now()
+	to, limit := uint(max(climbTo, s.m.process.highest.Load())), climbLimit
+	if to > climbTo {
+		limit *= 4 // for our own sessions of that time
+	}
 	var last uint
-	for i := range climbSessions {
+	for i := range to {
 		handle, rv := s.fl.OpenSession(uint(s.slot), 0)
 		if rv != ck.RV(CKR_OK) {
 			break
 		}
 		s.fl.CloseSession(handle)
-		if handle <= last || handle > climbSessions || i%16 == 0 && time.Since(start) > climbLimit {
+		if handle <= last || handle > to || i%16 == 0 && time.Since(start) > limit {
 			break
 		}
 		last = handle

@@ -37,7 +37,7 @@ type Session struct {
 	place     atomic.Int32 // where its pool has it; changed under the pool's lock
 	worst     atomic.Int32 // the worst trouble met
 	state     atomic.Int32
-	forgotten atomic.Bool // the module is about to be restarted: there is nothing to close
+	forgotten atomic.Bool // the module has no such session any more, or is about to be restarted: there is nothing to close
 	worker    *worker     // nil until the first call with a context that can end
 
 	// What follows belongs to the call that is running, and to nobody else until
@@ -146,6 +146,7 @@ func (s *Session) callOpen() {
 	handle, rv := s.fl.OpenSession(uint(s.slot), flags)
 	if s.step(rv, ck.OpenSession); rv == ck.RV(CKR_OK) {
 		s.handle = handle
+		s.m.process.saw(handle)
 	}
 }
 
@@ -161,7 +162,20 @@ func (s *Session) err(function string, rv ck.RV) error {
 	if t := troubleOfRV(rv); int32(t) > s.worst.Load() {
 		s.worst.Store(int32(t))
 	}
+	if lost(rv) {
+		s.forgotten.Store(true)
+	}
 	return slotError(function, rv, s.slot)
+}
+
+// lost reports whether rv says that the module has no such session. Its number may be given
+// to another, which must not be closed in its place.
+func lost(rv ck.RV) bool {
+	switch RV(rv) {
+	case CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_CRYPTOKI_NOT_INITIALIZED:
+		return true
+	}
+	return false
 }
 
 // trouble returns the worst trouble met, and forgets it if it does not stay.
@@ -261,8 +275,7 @@ func (s *Session) discard() {
 	close(s.worker.calls)
 }
 
-// forget closes a session of a module that is about to be restarted, which then has no
-// sessions any more.
+// forget closes a session that the module does not have any more, or not for long.
 func (s *Session) forget() {
 	s.forgotten.Store(true)
 	s.discard()
@@ -319,6 +332,10 @@ func (s *Session) run(ctx context.Context, call func(*Session)) error {
 
 // call makes a call, which leaves in s.res what came of it.
 func (s *Session) call(f func(*Session)) {
+	if s.m.turn != nil {
+		s.m.turn <- struct{}{}
+		defer func() { <-s.m.turn }()
+	}
 	if s.m.log == nil {
 		f(s)
 		return

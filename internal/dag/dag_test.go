@@ -60,7 +60,7 @@ var order = []row{
 	{"internal/ck", "github.com/miekg/pkcs11"},
 	{"cryptoki/cryptokitest", ""},
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
-	{"internal/system", "apdu/... iso7816/... pcsc/... cryptoki/... signer/... internal/pcsclite" + cryptobyte},
+	{"internal/system", "github.com/miekg/pkcs11 apdu/... iso7816/... pcsc/... cryptoki/... signer/... internal/pcsclite" + cryptobyte},
 	{"examples/...", "apdu/... iso7816/... pcsc/... cryptoki/... signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
 }
 
