@@ -1,6 +1,7 @@
 package cryptoki
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdh"
@@ -39,6 +40,12 @@ func (q KeyQuery) String() string {
 		return "any label"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// matches reports whether attributes that were read are those of the query.
+func (q KeyQuery) matches(a Attributes) bool {
+	id, _ := a.Value(CKA_ID)
+	return (q.Label == "" || a.Text(CKA_LABEL) == q.Label) && (len(q.ID) == 0 || bytes.Equal(id, q.ID))
 }
 
 func (q KeyQuery) template(class ObjectClass) Attributes {
@@ -91,7 +98,7 @@ var (
 // [ErrAmbiguous] and lists them.
 func (p *Pool) Key(ctx context.Context, q KeyQuery) (*Key, error) {
 	var k *Key
-	err := p.Do(ctx, func(s *Session) error {
+	err := p.safely(ctx, func(s *Session) error {
 		objects, err := s.FindObjects(ctx, q.template(CKO_PRIVATE_KEY))
 		if err != nil {
 			return err
@@ -102,6 +109,9 @@ func (p *Pool) Key(ctx context.Context, q KeyQuery) (*Key, error) {
 		a, err := s.Attributes(ctx, objects[0], keyAttributes...)
 		if err != nil {
 			return err
+		}
+		if !q.matches(a) {
+			return errMisread
 		}
 		always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE)
 		pub, err := s.publicKey(ctx, a)
@@ -305,6 +315,9 @@ func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !k.query.matches(a) {
+			return nil, errMisread
+		}
 		pub, err := s.publicKey(ctx, a)
 		switch {
 		case err == nil && equal(k.pub, pub):
@@ -331,6 +344,9 @@ func (k *Key) forget(f *foundKey, err error) {
 	}
 }
 
+// errMisread is why an object is not used whose attributes are not those by which it was found.
+var errMisread = fmt.Errorf("%w: its handle meant another one a moment later", ErrKeyChanged)
+
 // errMisused is what ErrKeyChanged is when another key was used whose result nobody saw: the right
 // one may be found under another handle.
 var errMisused = fmt.Errorf("%w, and what another key gave in its place was thrown away", ErrKeyChanged)
@@ -348,10 +364,6 @@ func (k *Key) use(ctx context.Context, f func(*Session, *foundKey) error) error 
 		}
 	}
 }
-
-// mostTries is how often a use of a key is tried at most: a token that goes away can look
-// as if it came back in between.
-const mostTries = 4
 
 func (k *Key) useOnce(ctx context.Context, f func(*Session, *foundKey) error) (err error, again bool) {
 	var pin []byte
@@ -389,7 +401,7 @@ func (k *Key) useOnce(ctx context.Context, f func(*Session, *foundKey) error) (e
 // the key's public key. If there is none, the error wraps [ErrNotFound].
 func (k *Key) Certificate(ctx context.Context) (*x509.Certificate, error) {
 	var cert *x509.Certificate
-	err := k.pool.Do(ctx, func(s *Session) error {
+	err := k.pool.safely(ctx, func(s *Session) error {
 		if len(k.id) == 0 {
 			return fmt.Errorf("cryptoki: certificate of key %q: %w: the key has no CKA_ID, by which its certificate would be found", k.label, ErrNotFound)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
+	"github.com/cardoki/cardoki/signer"
 )
 
 // PoolOptions changes what [Slot.NewPool] makes. The zero value, and a nil pointer,
@@ -30,6 +31,11 @@ type PoolOptions struct {
 	// Patience is how long a caller waits for a token that was lost to come back; 0 means
 	// 10 s, and a negative one not at all. Contexts end the wait sooner.
 	Patience time.Duration
+	// Verify says which signatures of keys of the pool are verified before they are
+	// returned. By default that is every RSA signature, and of other keys the first after the
+	// key was found or found again. One that is wrong is thrown away; the key is looked for
+	// again, and used once more if it is still there.
+	Verify signer.VerifyPolicy
 }
 
 // A Pool is a set of sessions with one token that share one login. Sessions are
@@ -58,7 +64,7 @@ type PoolOptions struct {
 // package or by other code of the process. So a Pool takes handles from higher up: it
 // opens and closes up to 1,500 sessions in the beginning, for 50 ms at most. Then what is
 // left of it after somebody else's C_Finalize names nothing. Where that can't be relied
-// on, signer.VerifyAlways makes sure of signatures; that a decryption was made with the key
+// on, PoolOptions.Verify makes sure of signatures; that a decryption was made with the key
 // that was meant can't be made sure of.
 //
 // # Devices that hang
@@ -94,6 +100,7 @@ type Pool struct {
 	bound      int
 	lowered    time.Time // when the bound was lowered
 	inUse      int       // with those that are being opened
+	opening    int       // of inUse
 	hanging    int       // of inUse
 	waiters    waiters
 	counts     PoolStats
@@ -122,7 +129,8 @@ type outage struct {
 const (
 	placeNone   int32 = iota // it counts as nothing
 	placeInUse               // it counts in inUse
-	placeHangs               // and in hanging
+	placeOpening             // and in opening
+	placeHangs               // or in hanging
 	placeAnchor              // who uses it has the lock preparing
 	placeStuck               // and it hangs
 )
@@ -176,6 +184,27 @@ func (p *Pool) Do(ctx context.Context, f func(*Session) error) error {
 	defer p.put(s)
 	return f(s)
 }
+
+// safely is Do for an f that can be called again where nothing came of it: in another session or
+// after a recovery.
+func (p *Pool) safely(ctx context.Context, f func(*Session) error) error {
+	for tries := 1; ; tries++ {
+		s, err := p.get(ctx)
+		if err != nil {
+			return err
+		}
+		err = f(s)
+		again := p.again(ctx, s, err)
+		p.put(s)
+		if !again || tries == mostTries {
+			return err
+		}
+	}
+}
+
+// mostTries is how often what can be done again is tried at most: a token that goes away can
+// look as if it came back in between.
+const mostTries = 4
 
 // get takes a session out of the pool; put gives it back.
 func (p *Pool) get(ctx context.Context) (*Session, error) {
@@ -341,9 +370,10 @@ func (p *Pool) open(ctx context.Context, slot SlotID, st stamp) (*Session, error
 	}
 	stale := s.stamp.generation != st.generation
 	s.stamp = st
-	s.place.Store(placeInUse)
+	s.place.Store(placeOpening)
 	p.mu.Lock()
 	p.sessions[s] = struct{}{}
+	p.opening++
 	closed := p.closed
 	p.mu.Unlock()
 	if stale {
@@ -362,8 +392,12 @@ func (p *Pool) open(ctx context.Context, slot SlotID, st stamp) (*Session, error
 		return nil, err
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.counts.Opened++
-	p.mu.Unlock()
+	if !s.place.CompareAndSwap(placeOpening, placeInUse) {
+		return nil, ErrClosed // it is gone already
+	}
+	p.opening--
 	return s, nil
 }
 
@@ -372,8 +406,8 @@ func (p *Pool) open(ctx context.Context, slot SlotID, st stamp) (*Session, error
 func (p *Pool) lower() (s *Session, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inUse > 0 {
-		p.bound, p.lowered = p.inUse, time.Now()
+	if n := p.inUse - p.opening; n > 0 { // which come back
+		p.bound, p.lowered = n, time.Now()
 		return nil, true
 	}
 	if p.anchor == nil || p.anchor.closed() || p.lent || !p.ready {
@@ -447,6 +481,10 @@ func (p *Pool) abandoned(s *Session) {
 	case s.place.CompareAndSwap(placeInUse, placeHangs):
 		p.hanging++
 		p.admitNext()
+	case s.place.CompareAndSwap(placeOpening, placeHangs):
+		p.opening--
+		p.hanging++
+		p.admitNext()
 	case s.place.CompareAndSwap(placeAnchor, placeStuck):
 		p.stuck = true
 	}
@@ -466,7 +504,12 @@ func (p *Pool) gone(s *Session) {
 	switch s.place.Swap(placeNone) {
 	case placeHangs:
 		p.hanging--
-		fallthrough
+		p.inUse--
+		p.admitNext()
+	case placeOpening:
+		p.opening--
+		p.inUse--
+		p.admitNext()
 	case placeInUse:
 		p.inUse--
 		p.admitNext()
@@ -530,14 +573,14 @@ func (p *Pool) again(ctx context.Context, s *Session, err error) bool {
 		p.judge(s)
 		s.discard() // which ends what is active in it
 		return true
-	case errors.Is(err, errGone):
+	case errors.Is(err, ErrNotFound):
 		// Nobody sees a private key who is logged out.
 		s.worst.CompareAndSwap(0, int32(doubtful))
 		p.judge(s)
-		return trouble(s.worst.Load()) >= loggedOut || p.isOver(s) || p.isHollow(ctx, s)
+		return trouble(s.worst.Load()) >= loggedOut || p.isOver(s) || errors.Is(err, errGone) && p.isHollow(ctx, s)
 	case errors.Is(err, ErrClosed):
 		return s.closed() && !p.isClosed() // it was given in for a restart
-	case errors.Is(err, CKR_KEY_HANDLE_INVALID), errors.Is(err, CKR_OBJECT_HANDLE_INVALID), errors.Is(err, errMisused):
+	case errors.Is(err, CKR_KEY_HANDLE_INVALID), errors.Is(err, CKR_OBJECT_HANDLE_INVALID), errors.Is(err, errMisused), errors.Is(err, errMisread):
 		p.judge(s)
 		return true
 	}

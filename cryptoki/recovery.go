@@ -217,7 +217,7 @@ func (p *Pool) attempt(ctx context.Context) (held bool, err error) {
 			return held, err
 		}
 		p.mu.Lock()
-		if anchor.forgotten.Load() { // and so are the sessions of its time
+		if anchor.forgotten.Load() && p.m.quirks.FewSessions { // and so are the sessions of its time, and their numbers may be others'
 			p.lostBefore = anchor.stamp.epoch
 		}
 		suspects := p.suspects

@@ -24,7 +24,7 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	var sig []byte
 	err = k.use(ctx, func(s *Session, found *foundKey) (err error) {
 		sig, err = k.sign(ctx, s, found.object, p, digest)
-		if err != nil || found.verified.Load() {
+		if err != nil || !k.verifies(found) {
 			return err
 		}
 		// A handle that has come to mean another key is caught here.
@@ -39,6 +39,18 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 		return nil, err
 	}
 	return sig, nil
+}
+
+// verifies reports whether the next signature is to be verified.
+func (k *Key) verifies(f *foundKey) bool {
+	switch k.pool.opts.Verify {
+	case signer.VerifyAlways:
+		return true
+	case signer.VerifyNever:
+		return false
+	}
+	_, isRSA := k.pub.(*rsa.PublicKey)
+	return isRSA || !f.verified.Load()
 }
 
 func (k *Key) sign(ctx context.Context, s *Session, key Object, p signer.SignParams, digest []byte) ([]byte, error) {

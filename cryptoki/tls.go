@@ -10,8 +10,17 @@ import (
 )
 
 // Signer returns the key as crypto.Signer and crypto.MessageSigner, and as
-// crypto.Decrypter if it is an RSA key. opts may be nil.
+// crypto.Decrypter if it is an RSA key. opts may be nil. Where opts.Verify is the default,
+// PoolOptions.Verify alone says what is verified, so that nothing is so twice.
 func (k *Key) Signer(opts *signer.Options) crypto.Signer {
+	var o signer.Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Verify == signer.VerifyDefault {
+		o.Verify = signer.VerifyNever
+	}
+	opts = &o
 	if _, ok := k.pub.(*rsa.PublicKey); ok {
 		if d, err := signer.NewDecrypter(k, opts); err == nil {
 			return d

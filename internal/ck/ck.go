@@ -13,6 +13,7 @@ const (
 	argumentsBad       RV = 0x007
 	functionFailed     RV = 0x006
 	notSupported       RV = 0x054
+	bufferTooSmall     RV = 0x150
 	Unavailable           = ^uint(0) // CK_UNAVAILABLE_INFORMATION
 	flagSerialSession     = 4        // CKF_SERIAL_SESSION, which must always be set
 	maxAttributes         = 64       // in one template, ck_max_attributes of core.h

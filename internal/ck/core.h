@@ -19,7 +19,7 @@ enum {
 
 // A ck_module is a ck_list. cgo does not know, and so does not look for Go's pointers
 // among its pointers to functions at each call.
-typedef struct ck_module ck_module;
+typedef unsigned char ck_module;
 
 #define CK_CALL(module, place, types, args) \
 	(((ck_list *)(module))->function[place] \
@@ -256,6 +256,34 @@ static ck_about ck_get_session_info(ck_module *l, ck_uint session) {
 	ck_session_info i = {0, 0, 0, 0};
 	ck_ulong rv = CK_CALL(l, CK_C_GetSessionInfo, (ck_ulong, ck_session_info *), (session, &i));
 	return (ck_about){rv, i.slot, i.state, i.flags, i.error};
+}
+
+// ck_list_of does C_GetSlotList and C_GetMechanismList into out, which has room for max. With
+// CKR_BUFFER_TOO_SMALL n is how many there are. which is tokenPresent or the slot.
+static ck_result ck_list_of(ck_module *l, ck_uint place, ck_uint which, ck_uint *out, ck_uint max) {
+	ck_ulong some[256], count = max < 256 ? (ck_ulong)max : 256;
+	ck_ulong *to = some;
+	ck_result r = {0, 0, place};
+#if !defined _WIN64
+	to = (ck_ulong *)out;
+	count = max;
+#endif
+	if (place == CK_C_GetSlotList) {
+		ck_ulong n = 0; // asking for the number is when a module looks at its slots
+		r.rv = CK_CALL(l, place, (ck_byte, ck_ulong *, ck_ulong *), (which != 0, NULL, &n));
+		if (r.rv == ck_ok)
+			r.rv = CK_CALL(l, place, (ck_byte, ck_ulong *, ck_ulong *), (which != 0, to, &count));
+	} else {
+		r.rv = CK_CALL(l, place, (ck_ulong, ck_ulong *, ck_ulong *), ((ck_ulong)which, to, &count));
+	}
+	r.n = count;
+	if (r.rv == ck_ok && r.n > max)
+		r.rv = ck_function_failed;
+#if defined _WIN64
+	for (ck_uint i = 0; r.rv == ck_ok && i < r.n; i++)
+		out[i] = ck_wide(some[i]);
+#endif
+	return r;
 }
 
 static ck_pair ck_wait_for_slot_event(ck_module *l) {

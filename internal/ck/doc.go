@@ -6,12 +6,12 @@
 // process's and not the caller's: see [Instance].
 //
 // The work is divided by one rule. github.com/miekg/pkcs11 does what carries no
-// secret and is rare: initialising, library, slot and token information, mechanism
-// lists, opening and closing of sessions. What carries a PIN or a key's value, has
-// a mechanism parameter or is called often goes through the small C core in
-// core.h, on the same handles: both take their functions from one loaded library.
-// So does all that is newer than 2.40: C_GetInterface is asked for 3.2, 3.0 and 2.40,
-// and a module without it for its one list.
+// secret, is rare and has a fixed size: initialising, library, slot and token
+// information, opening and closing of sessions. What carries a PIN or a key's value, has
+// a mechanism parameter or a length that the module tells, or is called often goes
+// through the small C core in core.h, on the same handles: both take their functions
+// from one loaded library. So does all that is newer than 2.40: C_GetInterface is
+// asked for 3.2, 3.0 and 2.40, and a module without it for its one list.
 //
 // The core makes one crossing into C an operation, or a search, or a whole list of
 // objects ([ReadRows]). Output goes into the caller's slices, templates are one buffer with

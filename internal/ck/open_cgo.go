@@ -16,6 +16,8 @@ package ck
 // #cgo noescape ck_session_data
 // #cgo nocallback ck_session_data
 // #cgo nocallback ck_get_session_info
+// #cgo noescape ck_list_of
+// #cgo nocallback ck_list_of
 // #cgo nocallback ck_wait_for_slot_event
 // #cgo noescape ck_find
 // #cgo nocallback ck_find
@@ -283,8 +285,26 @@ func (m *module) GetInfo() (Info, RV) {
 }
 
 func (m *module) GetSlotList(tokenPresent bool) ([]uint, RV) {
-	slots, err := m.rare.GetSlotList(tokenPresent)
-	return slots, rvOf(err)
+	var which uint
+	if tokenPresent {
+		which = 1
+	}
+	return m.listOf(GetSlotList, which)
+}
+
+// maxList is the greatest number of slots or mechanisms that a module is believed to have.
+const maxList = 1 << 16
+
+func (m *module) listOf(f Function, which uint) ([]uint, RV) {
+	for list := make([]uint, 128); ; list = make([]uint, 8*len(list)) {
+		r := result(C.ck_list_of(m.list, C.ck_uint(f), C.ck_uint(which), (*C.ck_uint)(unsafe.Pointer(&list[0])), C.ck_uint(len(list))))
+		switch {
+		case r.RV == ok:
+			return list[:r.N:r.N], ok
+		case r.RV != bufferTooSmall || len(list) >= maxList:
+			return nil, r.RV
+		}
+	}
 }
 
 func (m *module) GetSlotInfo(slot uint) (SlotInfo, RV) {
@@ -315,14 +335,7 @@ func (m *module) GetTokenInfo(slot uint) (TokenInfo, RV) {
 	}, rvOf(err)
 }
 
-func (m *module) GetMechanismList(slot uint) ([]uint, RV) {
-	list, err := m.rare.GetMechanismList(slot)
-	types := make([]uint, len(list))
-	for i, mech := range list {
-		types[i] = mech.Mechanism
-	}
-	return types, rvOf(err)
-}
+func (m *module) GetMechanismList(slot uint) ([]uint, RV) { return m.listOf(GetMechanismList, slot) }
 
 func (m *module) GetMechanismInfo(slot, mechanism uint) (MechanismInfo, RV) {
 	// Exactly one mechanism: miekg indexes the list unchecked.

@@ -78,4 +78,4 @@ func (r *Rows) Value(i, j int) ([]byte, bool) {
 }
 
 // Wipe clears the values.
-func (r *Rows) Wipe() { clear(r.buf[:cap(r.buf)]) }
+func (r *Rows) Wipe() { clear(r.buf) }

@@ -8,6 +8,9 @@ import "encoding/binary"
 type Template struct {
 	items []item
 	buf   []byte
+
+	// Kind is for the user of the template, to know it again. Reset makes it 0.
+	Kind int
 }
 
 // An item is one attribute. It is laid out as ck_item of core.h.
@@ -18,10 +21,20 @@ type item struct {
 	children    uint // attributes after this one that are its value
 }
 
-// Reset empties the template and wipes its values.
+// Reset empties the template and wipes its values: all that is in buf behind its
+// length is zero.
 func (t *Template) Reset() {
 	clear(t.buf)
-	t.items, t.buf = t.items[:0], t.buf[:0]
+	t.items, t.buf, t.Kind = t.items[:0], t.buf[:0], 0
+}
+
+// AskAgain wipes the answers, so that a template of Ask and AskSize alone can be used for the
+// next object.
+func (t *Template) AskAgain() {
+	clear(t.buf)
+	for i := range t.items {
+		t.items[i].length = t.items[i].room
+	}
 }
 
 // Len returns the number of attributes.
@@ -38,9 +51,7 @@ func (t *Template) AskSize(typ uint) {
 }
 
 // Ask adds an attribute whose value is asked for, with room for size bytes.
-func (t *Template) Ask(typ uint, size int) {
-	clear(t.add(typ, size))
-}
+func (t *Template) Ask(typ uint, size int) { t.add(typ, size) }
 
 // Nest adds an attribute whose value is attributes, such as CKA_WRAP_TEMPLATE: the next
 // n that are added, of which none may be another such. When it is asked for,
@@ -64,14 +75,18 @@ func (t *Template) add(typ uint, size int) []byte {
 	at := len(t.buf)
 	end := at + (size+7)&^7
 	if end > cap(t.buf) {
-		grown := make([]byte, at, max(end, 2*cap(t.buf), 256))
-		copy(grown, t.buf)
-		clear(t.buf)
-		t.buf = grown
+		t.grow(end)
 	}
 	t.buf = t.buf[:end]
 	t.items = append(t.items, item{typ: typ, offset: uint(at), length: uint(size), room: uint(size)})
 	return t.buf[at : at+size]
+}
+
+func (t *Template) grow(n int) {
+	grown := make([]byte, len(t.buf), max(n, 2*cap(t.buf), 256))
+	copy(grown, t.buf)
+	clear(t.buf)
+	t.buf = grown
 }
 
 // Type returns the type of attribute i.

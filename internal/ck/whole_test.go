@@ -456,6 +456,16 @@ func TestModule_outputsOfParameters(t *testing.T) {
 			t.Errorf("other additional data: got %#x", r.RV)
 		}
 	}
+	if n := testing.AllocsPerRun(10, func() {
+		var nonce [12]byte // on the stack, all of it
+		var tag [16]byte
+		var out, back [4]byte
+		m := ck.Mechanism{Type: pkcs11.CKM_AES_GCM, Kind: ck.GCMMessage, Data: nonce[:], Data2: tag[:]}
+		in.EncryptMessage(s, &m, nonce[:3], back[:], out[:])
+		in.DecryptMessage(s, &m, nonce[:3], out[:], back[:])
+	}); n != 0 {
+		t.Errorf("got %v allocations, want none", n)
+	}
 	if rv := in.MessageEncryptFinal(s); rv != 0 {
 		t.Errorf("C_MessageEncryptFinal: %#x", rv)
 	}
