@@ -41,19 +41,16 @@ func (p *Pool) Stats() PoolStats {
 	return s
 }
 
-// Check is for readiness checks: it takes a session as any caller does, which heals what
-// can be healed, and asks the module for its state. It returns nil if the token answers
+// Check is for readiness checks: it takes a session as any caller does, and asks the
+// module for its state, which heals what can be healed. It returns nil if the token answers
 // and the user is logged in.
 func (p *Pool) Check(ctx context.Context) error {
-	s, err := p.get(ctx)
-	if err != nil {
+	return p.safely(ctx, func(s *Session) error {
+		state, err := s.stateInfo(ctx)
+		if err == nil && public(state) && p.expectsLogin() {
+			s.worst.Store(int32(loggedOut))
+			err = fmt.Errorf("cryptoki: the session is logged out: %w", CKR_USER_NOT_LOGGED_IN)
+		}
 		return err
-	}
-	defer p.put(s)
-	state, err := s.stateInfo(ctx)
-	if err == nil && public(state) && p.expectsLogin() {
-		s.worst.Store(int32(loggedOut))
-		err = fmt.Errorf("cryptoki: the session is logged out: %w", CKR_USER_NOT_LOGGED_IN)
-	}
-	return err
+	})
 }
