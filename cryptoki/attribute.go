@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cardoki/cardoki/internal/ck"
@@ -134,14 +135,21 @@ type Missing map[AttributeType]error
 // All are asked for in one call. A module that then refuses the whole of them is asked
 // for one at a time, and so from then on.
 func (s *Session) Attributes(ctx context.Context, o Object, types ...AttributeType) (Attributes, error) {
+	return s.AppendAttributes(ctx, nil, o, types...)
+}
+
+// AppendAttributes is [Session.Attributes] that appends to dst. Values are put where those of
+// the elements behind the length of dst are, as far as they fit: with dst[:0], where dst was the
+// result of an earlier call, nothing is allocated, and the values of that call are overwritten.
+func (s *Session) AppendAttributes(ctx context.Context, dst Attributes, o Object, types ...AttributeType) (Attributes, error) {
 	if err := s.check(o); err != nil {
-		return nil, err
+		return dst, err
 	}
 	if len(types) == 0 || len(types) > 64 {
-		return nil, fmt.Errorf("cryptoki: %d attributes asked for; 1 to 64 can be", len(types))
+		return dst, fmt.Errorf("cryptoki: %d attributes asked for; 1 to 64 can be", len(types))
 	}
 	if len(types) == 1 || !s.m.oneByOne.Load() {
-		result, rv, err := s.attributes(ctx, o, types)
+		result, rv, err := s.attributes(ctx, dst, o, types)
 		if err != nil || partial(rv) || len(types) == 1 || hopeless(rv) {
 			if err == nil && !partial(rv) {
 				err = s.err("C_GetAttributeValue", rv)
@@ -149,11 +157,12 @@ func (s *Session) Attributes(ctx context.Context, o Object, types ...AttributeTy
 			return result, err
 		}
 	}
-	var result Attributes
+	result := dst
 	var refused error
 	for i := range types {
-		one, rv, err := s.attributes(ctx, o, types[i:i+1])
-		if err != nil {
+		var rv ck.RV
+		var err error
+		if result, rv, err = s.attributes(ctx, result, o, types[i:i+1]); err != nil {
 			return result, err
 		}
 		if !partial(rv) {
@@ -161,10 +170,9 @@ func (s *Session) Attributes(ctx context.Context, o Object, types ...AttributeTy
 				return result, refused
 			}
 		}
-		result = append(result, one...)
 	}
-	if len(result) == 0 {
-		return nil, refused // it was not for their number
+	if len(result) == len(dst) {
+		return dst, refused // it was not for their number
 	}
 	s.m.oneByOne.Store(true)
 	return result, nil
@@ -182,7 +190,7 @@ func (s *Session) AttributesOrWhy(ctx context.Context, o Object, types ...Attrib
 		if _, ok := result.Value(t); ok {
 			continue
 		}
-		_, rv, err := s.attributes(ctx, o, []AttributeType{t})
+		_, rv, err := s.attributes(ctx, nil, o, []AttributeType{t})
 		if err != nil {
 			return result, missing, err
 		}
@@ -200,50 +208,103 @@ func (s *Session) AttributesOrWhy(ctx context.Context, o Object, types ...Attrib
 
 // attributes reads attributes in one call, and in two more those that are longer than was
 // thought. The return value is that of the last.
-func (s *Session) attributes(ctx context.Context, o Object, types []AttributeType) (Attributes, ck.RV, error) {
+func (s *Session) attributes(ctx context.Context, dst Attributes, o Object, types []AttributeType) (Attributes, ck.RV, error) {
 	if err := s.begin(ctx); err != nil {
-		return nil, 0, err
+		return dst, 0, err
+	}
+	s.ask(types)
+	if err := s.readAttributes(ctx, o); err != nil {
+		return dst, 0, err
+	}
+	rv := s.res.RV
+	if partial(rv) {
+		dst = s.appendValues(dst)
+	}
+	if rv != ck.RV(CKR_OK) && partial(rv) {
+		// Something is missing: too long, sensitive, or not there. The lengths tell.
+		var long []AttributeType
+		for i, t := range types {
+			if _, ok := s.tmpl.Value(i); !ok && room(t) > 8 {
+				long = append(long, t)
+			}
+		}
+		if len(long) > 0 {
+			more, last, err := s.longAttributes(ctx, dst, o, long)
+			if err != nil {
+				return dst, 0, err
+			}
+			dst, rv = more, last
+		}
+	}
+	s.end()
+	return dst, rv, nil
+}
+
+// asks is the Kind of a template that ask made.
+const asks = 1
+
+// ask makes the template ask for attributes with the room that they usually need. Mostly it
+// is the same as before.
+func (s *Session) ask(types []AttributeType) {
+	same := s.tmpl.Kind == asks && s.tmpl.Len() == len(types)
+	for i := 0; same && i < len(types); i++ {
+		same = s.tmpl.Type(i) == uint(types[i])
+	}
+	if same {
+		s.tmpl.AskAgain()
+		return
 	}
 	s.tmpl.Reset()
 	for _, t := range types {
 		s.tmpl.Ask(uint(t), room(t))
 	}
-	if err := s.readAttributes(ctx, o); err != nil {
-		return nil, 0, err
-	}
-	rv := s.res.RV
-	result := make(Attributes, 0, len(types))
-	var long []AttributeType
-	for i, t := range types {
-		if v, ok := s.tmpl.Value(i); !ok {
-			if room(t) > 8 {
-				long = append(long, t)
+	s.tmpl.Kind = asks
+}
+
+// appendValues appends the values that are in the template to dst: to the memory of what is
+// behind its length, or where there is none, all to one piece.
+func (s *Session) appendValues(dst Attributes) Attributes {
+	n := s.tmpl.Len()
+	if len(dst) == cap(dst) {
+		dst = append(make(Attributes, 0, len(dst)+max(n, len(dst)/4)), dst...)
+		size := 0
+		for i := range n {
+			if v, ok := s.tmpl.Value(i); ok {
+				size += len(v)
 			}
-		} else if rv == ck.RV(CKR_OK) || partial(rv) {
-			result = append(result, Attribute{t, append([]byte(nil), v...)})
+		}
+		piece := make([]byte, 0, size)
+		for i, at := 0, dst[len(dst):]; i < n; i++ {
+			if v, ok := s.tmpl.Value(i); ok {
+				at = append(at, Attribute{Value: piece[len(piece) : len(piece) : len(piece)+len(v)]})
+				piece = piece[:len(piece)+len(v)]
+			}
 		}
 	}
-	if len(long) > 0 && rv != ck.RV(CKR_OK) && partial(rv) {
-		// Something is missing: too long, sensitive, or not there. The lengths tell.
-		more, last, err := s.longAttributes(ctx, o, long)
-		if err != nil {
-			return result, 0, err
+	for i := range n {
+		v, ok := s.tmpl.Value(i)
+		if !ok {
+			continue
 		}
-		result, rv = append(result, more...), last
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, n-i)
+		}
+		dst = dst[:len(dst)+1]
+		a := &dst[len(dst)-1]
+		a.Type, a.Value = AttributeType(s.tmpl.Type(i)), append(a.Value[:0], v...)
 	}
-	s.end()
-	return result, rv, nil
+	return dst
 }
 
 // longAttributes asks for the lengths of attributes, and for the values then. Unless
 // there is an error, end is still to be called.
-func (s *Session) longAttributes(ctx context.Context, o Object, types []AttributeType) (result Attributes, rv ck.RV, err error) {
+func (s *Session) longAttributes(ctx context.Context, dst Attributes, o Object, types []AttributeType) (result Attributes, rv ck.RV, err error) {
 	s.tmpl.Reset()
 	for _, t := range types {
 		s.tmpl.AskSize(uint(t))
 	}
 	if err := s.readAttributes(ctx, o); err != nil {
-		return nil, 0, err
+		return dst, 0, err
 	}
 	rv = s.res.RV
 	sizes := make(map[AttributeType]int)
@@ -251,14 +312,14 @@ func (s *Session) longAttributes(ctx context.Context, o Object, types []Attribut
 		n, ok := s.tmpl.Size(i)
 		if ok && n > maxAttributeSize {
 			s.end()
-			return nil, 0, fmt.Errorf("cryptoki: %v is longer than %d bytes", t, maxAttributeSize)
+			return dst, 0, fmt.Errorf("cryptoki: %v is longer than %d bytes", t, maxAttributeSize)
 		}
 		if ok {
 			sizes[t] = int(n)
 		}
 	}
 	if len(sizes) == 0 {
-		return nil, rv, nil
+		return dst, rv, nil
 	}
 	s.tmpl.Reset()
 	for _, t := range types {
@@ -267,14 +328,9 @@ func (s *Session) longAttributes(ctx context.Context, o Object, types []Attribut
 		}
 	}
 	if err := s.readAttributes(ctx, o); err != nil {
-		return nil, 0, err
+		return dst, 0, err
 	}
-	for i := range s.tmpl.Len() {
-		if v, ok := s.tmpl.Value(i); ok {
-			result = append(result, Attribute{AttributeType(s.tmpl.Type(i)), append([]byte(nil), v...)})
-		}
-	}
-	return result, s.res.RV, nil
+	return s.appendValues(dst), s.res.RV, nil
 }
 
 func (s *Session) readAttributes(ctx context.Context, o Object) error {

@@ -52,6 +52,12 @@ const x25519Size = 32
 
 // agree derives a secret of n bytes from the key and the point of the other side.
 func (s *Session) agree(ctx context.Context, key Object, point []byte, n int) ([]byte, error) {
+	m := Mechanism{ck.Mechanism{Type: uint(CKM_ECDH1_DERIVE), Kind: ck.ECDH1, A: uint(CKD_NULL), Data: point}}
+	return s.reveal(ctx, m, key, nil, n, (*Session).callAgree)
+}
+
+// reveal makes a secret of n bytes by a call, and returns it.
+func (s *Session) reveal(ctx context.Context, m Mechanism, key Object, input []byte, n int, call func(*Session)) ([]byte, error) {
 	if err := s.check(key); err != nil {
 		return nil, err
 	}
@@ -68,10 +74,11 @@ func (s *Session) agree(ctx context.Context, key Object, point []byte, n int) ([
 	}
 	s.priv.Reset()
 	s.priv.Ask(uint(CKA_VALUE), n)
-	s.mech = ck.Mechanism{Type: uint(CKM_ECDH1_DERIVE), Kind: ck.ECDH1, A: uint(CKD_NULL), Data: point}
+	s.setMechanism(m)
+	s.setInput(input)
 	s.object = key.handle
 	s.out = s.out[:0]
-	if err := s.run(ctx, (*Session).callAgree); err != nil {
+	if err := s.run(ctx, call); err != nil {
 		return nil, err
 	}
 	res := s.res
@@ -83,24 +90,28 @@ func (s *Session) agree(ctx context.Context, key Object, point []byte, n int) ([
 	}
 	if len(secret) != n {
 		clear(secret)
-		return nil, fmt.Errorf("cryptoki: the module gave a shared secret of %d bytes; it must have %d", len(secret), n)
+		return nil, fmt.Errorf("cryptoki: the module gave a secret of %d bytes; it must have %d", len(secret), n)
 	}
 	return secret, nil
 }
 
-// callAgree derives, reads and destroys the secret.
 func (s *Session) callAgree() {
 	s.res = s.fl.DeriveKey(s.handle, &s.mech, s.object, &s.tmpl)
+	s.readSecret()
+}
+
+// readSecret reads and destroys the secret that a call has made.
+func (s *Session) readSecret() {
 	if s.res.RV != ck.RV(CKR_OK) {
 		return
 	}
 	object := s.res.N
-	s.res = ck.Result{RV: s.fl.GetAttributeValue(s.handle, object, &s.priv), Step: ck.GetAttributeValue}
+	s.step(s.fl.GetAttributeValue(s.handle, object, &s.priv), ck.GetAttributeValue)
 	if v, ok := s.priv.Value(0); ok {
 		s.out = append(s.out, v...)
 	}
 	s.priv.Reset()
 	if rv := s.fl.DestroyObject(s.handle, object); s.res.RV == ck.RV(CKR_OK) && rv != ck.RV(CKR_OK) {
-		s.res = ck.Result{RV: rv, Step: ck.DestroyObject}
+		s.step(rv, ck.DestroyObject)
 	}
 }

@@ -42,6 +42,31 @@ func (s *Session) GenerateKeyPair(ctx context.Context, o *KeyPairOptions) (publi
 	if err != nil {
 		return Object{}, Object{}, err
 	}
+	public, private, err = s.generatePair(ctx, m, pub, priv)
+	if o.X25519 && errors.Is(err, CKR_MECHANISM_INVALID) {
+		if public, private, edwards := s.generateAsEdwards(ctx, pub, priv); edwards == nil {
+			return public, private, nil
+		}
+	}
+	return public, private, err
+}
+
+// generateAsEdwards generates an X25519 key with the mechanism for Edwards keys, of which
+// SoftHSM2 2.6.1 has it as one more curve. A token that makes another key of that has none.
+func (s *Session) generateAsEdwards(ctx context.Context, pub, priv Attributes) (public, private Object, err error) {
+	keyType := Attributes{Ulong(CKA_KEY_TYPE, CKK_EC_EDWARDS)}
+	public, private, err = s.generatePair(ctx, CKM_EC_EDWARDS_KEY_PAIR_GEN, override(pub, keyType), override(priv, keyType))
+	if err != nil {
+		return Object{}, Object{}, err
+	}
+	a, err := s.Attributes(ctx, public, CKA_EC_PARAMS)
+	if params, _ := a.Value(CKA_EC_PARAMS); err != nil || curve25519(CKK_EC_EDWARDS, params) != x25519Kind {
+		return Object{}, Object{}, errors.Join(err, ErrUnsupported, s.DestroyObject(ctx, public), s.DestroyObject(ctx, private))
+	}
+	return public, private, nil
+}
+
+func (s *Session) generatePair(ctx context.Context, m MechanismType, pub, priv Attributes) (public, private Object, err error) {
 	if err := s.begin(ctx); err != nil {
 		return Object{}, Object{}, err
 	}

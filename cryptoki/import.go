@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -17,7 +18,7 @@ import (
 
 // ImportKey puts a private key into the token, with its public key: *rsa.PrivateKey of
 // two primes, *ecdsa.PrivateKey, ed25519.PrivateKey or *ecdh.PrivateKey of X25519. o may be
-// nil; its Curve, RSABits, Ed25519 and X25519 are not read, all else is as with
+// nil; its Curve, RSABits, Ed25519, X25519 and MLKEM are not read, all else is as with
 // [Session.GenerateKeyPair]: the key is then sensitive and not extractable, but the token
 // knows that it was outside once (CKA_LOCAL, CKA_NEVER_EXTRACTABLE). Not every token takes
 // keys, and the session must be read-write.
@@ -41,10 +42,48 @@ func (s *Session) ImportKey(ctx context.Context, private crypto.PrivateKey, o *K
 		return Object{}, Object{}, err
 	}
 	pub, priv = override(without(pub, CKA_MODULUS_BITS), pubValues), override(priv, privValues)
-	if imported, err = s.CreateObject(ctx, override(priv, o.Private)); err != nil {
+	pub, priv = override(pub, o.Public), override(priv, o.Private)
+	public, imported, err = s.createPair(ctx, pub, priv)
+	for _, form := range forms25519(private) {
+		if !formRefused(err) {
+			break
+		}
+		var other error
+		if public, imported, other = s.createPair(ctx, override(slices.Clone(pub), form.public), override(slices.Clone(priv), form.private)); other == nil || !formRefused(other) {
+			err = other
+		}
+	}
+	return public, imported, err
+}
+
+// A form25519 is what differs in a form of a key of Curve25519 that not every module takes.
+type form25519 struct{ public, private Attributes }
+
+// forms25519 returns the forms that there are of the two objects of a key of Curve25519,
+// after that of PKCS#11 3.0: NSS wants the bare point, as PKCS#11 3.2 has it, and
+// SoftHSM2 2.6.1 has X25519 as a key of the type for Edwards keys.
+func forms25519(private crypto.PrivateKey) []form25519 {
+	switch k := private.(type) {
+	case ed25519.PrivateKey:
+		return []form25519{{public: Attributes{Bytes(CKA_EC_POINT, k.Public().(ed25519.PublicKey))}}}
+	case *ecdh.PrivateKey:
+		edwards := Attributes{Ulong(CKA_KEY_TYPE, CKK_EC_EDWARDS)}
+		return []form25519{{public: Attributes{Bytes(CKA_EC_POINT, k.PublicKey().Bytes())}}, {public: edwards, private: edwards}}
+	}
+	return nil
+}
+
+// formRefused reports whether a module refused an object for what is in its attributes.
+func formRefused(err error) bool {
+	return errors.Is(err, CKR_ATTRIBUTE_VALUE_INVALID) || errors.Is(err, CKR_TEMPLATE_INCONSISTENT)
+}
+
+// createPair creates both objects of a key pair, or none.
+func (s *Session) createPair(ctx context.Context, pub, priv Attributes) (public, imported Object, err error) {
+	if imported, err = s.CreateObject(ctx, priv); err != nil {
 		return Object{}, Object{}, err
 	}
-	if public, err = s.CreateObject(ctx, override(pub, o.Public)); err != nil {
+	if public, err = s.CreateObject(ctx, pub); err != nil {
 		if undo := s.DestroyObject(ctx, imported); undo != nil {
 			err = errors.Join(err, fmt.Errorf("cryptoki: the private key stays on the token: %w", undo))
 		}
@@ -56,7 +95,7 @@ func (s *Session) ImportKey(ctx context.Context, private crypto.PrivateKey, o *K
 // importAttributes returns options of the kind of key, and what the two objects hold.
 func importAttributes(private crypto.PrivateKey, o *KeyPairOptions) (opts KeyPairOptions, pub, priv Attributes, err error) {
 	opts = *o
-	opts.Curve, opts.RSABits, opts.Ed25519, opts.X25519, opts.Public, opts.Private = nil, 0, false, false, nil, nil
+	opts.Curve, opts.RSABits, opts.Ed25519, opts.X25519, opts.MLKEM, opts.Public, opts.Private = nil, 0, false, false, 0, nil, nil
 	switch k := private.(type) {
 	case *rsa.PrivateKey:
 		if len(k.Primes) != 2 {

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"math/big"
 	"slices"
 	"strings"
@@ -19,12 +20,14 @@ import (
 	"github.com/cardoki/cardoki/signer"
 )
 
-// A KeyQuery says which private key is meant: by label (CKA_LABEL), by id (CKA_ID),
-// or by both. What is empty is not compared; an empty query means the only key of
+// A KeyQuery says which key is meant: by label (CKA_LABEL), by id (CKA_ID), by its public
+// key, or by all of them. What is empty is not compared; an empty query means the only key of
 // the token.
 type KeyQuery struct {
 	Label string
 	ID    []byte
+	// Public is the public key, such as that of a certificate. It is for private keys.
+	Public crypto.PublicKey
 }
 
 // String returns the query as a message has it.
@@ -35,6 +38,9 @@ func (q KeyQuery) String() string {
 	}
 	if len(q.ID) > 0 {
 		parts = append(parts, fmt.Sprintf("id %X", q.ID))
+	}
+	if q.Public != nil {
+		parts = append(parts, fmt.Sprintf("the public key given (%T)", q.Public))
 	}
 	if len(parts) == 0 {
 		return "any label"
@@ -103,31 +109,91 @@ func (p *Pool) Key(ctx context.Context, q KeyQuery) (*Key, error) {
 		if err != nil {
 			return err
 		}
+		if q.Public != nil {
+			if objects, err = p.withPublic(ctx, s, q, objects); err != nil {
+				return err
+			}
+		}
 		if len(objects) != 1 {
-			return p.notOne(ctx, s, q, objects)
+			return p.notOne(ctx, s, q, CKO_PRIVATE_KEY, objects)
 		}
-		a, err := s.Attributes(ctx, objects[0], keyAttributes...)
-		if err != nil {
-			return err
-		}
-		if !q.matches(a) {
-			return errMisread
-		}
-		always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE)
-		pub, err := s.publicKey(ctx, a)
-		if err != nil {
-			return fmt.Errorf("cryptoki: key with %v: %w", q, err)
-		}
-		id, _ := a.Value(CKA_ID)
-		k = &Key{pool: p, pub: pub, label: a.Text(CKA_LABEL), id: id, always: always}
-		k.query = KeyQuery{ID: id}
-		if len(id) == 0 {
-			k.query = KeyQuery{Label: k.label}
-		}
-		k.found.Store(&foundKey{object: objects[0]})
-		return nil
+		k, err = p.key(ctx, s, q, objects[0])
+		return err
 	})
 	return k, err
+}
+
+// withPublic returns those of the objects whose public key is that of the query.
+func (p *Pool) withPublic(ctx context.Context, s *Session, q KeyQuery, objects []Object) ([]Object, error) {
+	var found []Object
+	for _, o := range objects {
+		k, err := p.key(ctx, s, q, o)
+		switch {
+		case err == nil && equal(q.Public, k.pub):
+			found = append(found, o)
+		case err != nil && (s.closed() || ctx.Err() != nil || troubleOf(err) != 0):
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// key returns the key that is an object.
+func (p *Pool) key(ctx context.Context, s *Session, q KeyQuery, o Object) (*Key, error) {
+	a, err := s.Attributes(ctx, o, keyAttributes...)
+	if err != nil {
+		return nil, err
+	}
+	if !q.matches(a) {
+		return nil, errMisread
+	}
+	always, _ := a.Bool(CKA_ALWAYS_AUTHENTICATE)
+	id, _ := a.Value(CKA_ID)
+	k := &Key{pool: p, label: a.Text(CKA_LABEL), id: id, always: always}
+	if k.query = (KeyQuery{ID: id}); len(id) == 0 {
+		k.query = KeyQuery{Label: k.label}
+	}
+	if k.pub, err = s.publicKey(ctx, a); err != nil {
+		return nil, fmt.Errorf("cryptoki: key with %v: %w", k.query, err)
+	}
+	k.found.Store(&foundKey{object: o})
+	return k, nil
+}
+
+// Keys iterates over the private keys that the query means. One that can't be used, as
+// its public key is of a strange kind or can't be found, comes as an error that says which, and hides
+// no other. An error that ends the search is the last.
+func (p *Pool) Keys(ctx context.Context, q KeyQuery) iter.Seq2[*Key, error] {
+	return func(yield func(*Key, error) bool) {
+		type result struct {
+			key *Key
+			err error
+		}
+		var all []result
+		err := p.safely(ctx, func(s *Session) error {
+			all = nil
+			objects, err := s.FindObjects(ctx, q.template(CKO_PRIVATE_KEY))
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				k, err := p.key(ctx, s, q, o)
+				if err != nil && (s.closed() || ctx.Err() != nil || troubleOf(err) != 0) {
+					return err
+				}
+				all = append(all, result{k, err})
+			}
+			return nil
+		})
+		for _, r := range all {
+			if !yield(r.key, r.err) {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
 }
 
 // Label returns the key's CKA_LABEL.
@@ -136,8 +202,9 @@ func (k *Key) Label() string { return k.label }
 // ID returns a copy of the key's CKA_ID, which its certificate has too.
 func (k *Key) ID() []byte { return append([]byte(nil), k.id...) }
 
-// Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or,
-// for X25519, *ecdh.PublicKey.
+// Public returns the public key: *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, for
+// X25519 *ecdh.PublicKey, for ML-KEM *mlkem.EncapsulationKey768 or
+// *mlkem.EncapsulationKey1024.
 func (k *Key) Public() crypto.PublicKey { return k.pub }
 
 // keyAttributes are what is read of a private key.
@@ -146,12 +213,15 @@ var keyAttributes = []AttributeType{
 	CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_EC_PARAMS, CKA_EC_POINT,
 }
 
+// publicAttributes are what is read of a public key.
+var publicAttributes = append([]AttributeType{CKA_CLASS, CKA_PARAMETER_SET, CKA_VALUE}, keyAttributes...)
+
 // notOne returns the error for a query that matches no key or several.
-func (p *Pool) notOne(ctx context.Context, s *Session, q KeyQuery, objects []Object) error {
+func (p *Pool) notOne(ctx context.Context, s *Session, q KeyQuery, class ObjectClass, objects []Object) error {
 	if len(objects) > 0 {
 		return fmt.Errorf("cryptoki: key with %v: %w: %s", q, ErrAmbiguous, s.list(ctx, objects))
 	}
-	all, err := s.FindObjects(ctx, KeyQuery{}.template(CKO_PRIVATE_KEY))
+	all, err := s.FindObjects(ctx, KeyQuery{}.template(class))
 	if err != nil {
 		return err
 	}
@@ -159,9 +229,9 @@ func (p *Pool) notOne(ctx context.Context, s *Session, q KeyQuery, objects []Obj
 	case len(all) > 0:
 		return fmt.Errorf("cryptoki: key with %v: %w; there are: %s", q, ErrNotFound, s.list(ctx, all))
 	case p.opts.PIN == nil:
-		return fmt.Errorf("cryptoki: key with %v: %w; the token shows no private key, as most tokens do before a login: set PoolOptions.PIN", q, ErrNotFound)
+		return fmt.Errorf("cryptoki: key with %v: %w; the token shows no such key, as most tokens do before a login: set PoolOptions.PIN", q, ErrNotFound)
 	}
-	return fmt.Errorf("cryptoki: key with %v: %w; the token has no private key", q, ErrNotFound)
+	return fmt.Errorf("cryptoki: key with %v: %w; the token has no %s", q, ErrNotFound, map[ObjectClass]string{CKO_PRIVATE_KEY: "private key", CKO_SECRET_KEY: "secret key"}[class])
 }
 
 // list names keys, for errors. It is best effort.
@@ -203,7 +273,7 @@ func (s *Session) publicKey(ctx context.Context, a Attributes) (crypto.PublicKey
 			return nil, err
 		}
 		for _, o := range objects {
-			b, err := s.Attributes(ctx, o, keyAttributes...)
+			b, err := s.Attributes(ctx, o, publicAttributes...)
 			if err != nil {
 				return nil, err
 			}
@@ -229,7 +299,7 @@ func (s *Session) publicKey(ctx context.Context, a Attributes) (crypto.PublicKey
 	if strange != nil {
 		return nil, strange
 	}
-	if t, ok := a.Ulong(CKA_KEY_TYPE); ok && !slices.Contains([]KeyType{CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY}, KeyType(t)) {
+	if t, ok := a.Ulong(CKA_KEY_TYPE); ok && !slices.Contains([]KeyType{CKK_RSA, CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY, CKK_ML_KEM}, KeyType(t)) {
 		return nil, fmt.Errorf("%w: key type %v", ErrUnsupported, KeyType(t))
 	}
 	return nil, fmt.Errorf("its public key is %w: the token has no public key object and no certificate with the same id; store one of them", ErrNotFound)
@@ -261,6 +331,13 @@ func parsePublicKey(a Attributes) (crypto.PublicKey, error) {
 			return nil, fmt.Errorf("%w: RSA with %d bits", ErrUnsupported, bits)
 		}
 		return pub, nil
+	case CKK_ML_KEM:
+		set, ok := a.Ulong(CKA_PARAMETER_SET)
+		value, _ := a.Value(CKA_VALUE)
+		if class, _ := a.Ulong(CKA_CLASS); !ok || len(value) == 0 || ObjectClass(class) != CKO_PUBLIC_KEY {
+			return nil, nil
+		}
+		return parseMLKEM(set, value)
 	case CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY:
 		params, _ := a.Value(CKA_EC_PARAMS)
 		point, _ := a.Value(CKA_EC_POINT)
@@ -293,6 +370,9 @@ func equal(a, b crypto.PublicKey) bool {
 		return a.Equal(b)
 	case *ecdh.PublicKey:
 		return a.Equal(b)
+	case interface{ Bytes() []byte }: // of ML-KEM
+		b, ok := b.(interface{ Bytes() []byte })
+		return ok && bytes.Equal(a.Bytes(), b.Bytes())
 	}
 	return false
 }

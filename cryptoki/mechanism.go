@@ -96,13 +96,13 @@ func ECDH1(t MechanismType, kdf uint, public, shared []byte) Mechanism {
 	return Mechanism{ck.Mechanism{Type: uint(t), Kind: ck.ECDH1, A: kdf, Data: public, Data2: shared}}
 }
 
-// HKDF returns CKM_HKDF_DERIVE that extracts with salt, which may be nil, and expands with
+// HKDF returns CKM_HKDF_DERIVE that extracts with salt, which may be empty, and expands with
 // info (RFC 5869); hash is one such as CKM_SHA256. The key that is made is as long as its
 // template says.
 func HKDF(hash MechanismType, salt, info []byte) Mechanism {
 	const extractAndExpand = 3
 	saltType := uint(CKF_HKDF_SALT_NULL)
-	if salt != nil {
+	if len(salt) > 0 { // NSS does not take an empty one, which is none
 		saltType = uint(CKF_HKDF_SALT_DATA)
 	}
 	return Mechanism{ck.Mechanism{Type: uint(CKM_HKDF_DERIVE), Kind: ck.HKDF, A: extractAndExpand, B: uint(hash), C: saltType, Data: salt, Data2: info}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/cardoki/cardoki/internal/ck"
 )
@@ -28,14 +29,13 @@ func (s *Session) Objects(ctx context.Context, template Attributes, types ...Att
 		if err == nil && len(types) > 64 {
 			err = fmt.Errorf("cryptoki: %d attributes asked for; at most 64 can be", len(types))
 		}
+		entries, errs := make([]Entry, min(batch, len(objects))), make([]error, min(batch, len(objects)))
 		for len(objects) > 0 && err == nil {
 			n := min(batch, len(objects))
-			var entries []Entry
-			var errs []error
-			if entries, errs, err = s.entries(ctx, objects[:n], types); err != nil {
+			if err = s.entries(ctx, entries[:n], errs[:n], objects[:n], types); err != nil {
 				break
 			}
-			for i, e := range entries {
+			for i, e := range entries[:n] {
 				if !yield(e, errs[i]) {
 					return
 				}
@@ -48,22 +48,25 @@ func (s *Session) Objects(ctx context.Context, template Attributes, types ...Att
 	}
 }
 
-// entries reads attributes of several objects. errs has one error, mostly nil, for each.
-func (s *Session) entries(ctx context.Context, objects []Object, types []AttributeType) (entries []Entry, errs []error, err error) {
-	entries, errs = make([]Entry, len(objects)), make([]error, len(objects))
+// entries reads attributes of several objects. errs gets one error, mostly nil, for each.
+func (s *Session) entries(ctx context.Context, entries []Entry, errs []error, objects []Object, types []AttributeType) error {
+	clear(errs)
 	for i, o := range objects {
-		entries[i].Object = o
+		entries[i] = Entry{Object: o}
 	}
 	if len(types) == 0 {
-		return entries, errs, nil
+		return nil
 	}
-	again := make([]int, 0, 8) // objects that are to be read by themselves
+	var again []int // objects that are to be read by themselves
 	if s.m.oneByOne.Load() {
 		for i := range objects {
 			again = append(again, i)
 		}
-	} else if again, err = s.readRows(ctx, entries, types, again); err != nil {
-		return nil, nil, err
+	} else {
+		var err error
+		if again, err = s.readRows(ctx, entries, types); err != nil {
+			return err
+		}
 	}
 	for _, i := range again {
 		entries[i].Attributes, errs[i] = s.Attributes(ctx, objects[i], types...)
@@ -71,36 +74,38 @@ func (s *Session) entries(ctx context.Context, objects []Object, types []Attribu
 			continue
 		}
 		if s.closed() || ctx.Err() != nil || troubleOf(errs[i]) >= loggedOut {
-			return nil, nil, errs[i] // it is not this object's
+			return errs[i] // it is not this object's
 		}
 	}
-	return entries, errs, nil
+	return nil
 }
 
-// readRows reads what fits and is there, and appends to again which objects have more.
-func (s *Session) readRows(ctx context.Context, entries []Entry, types []AttributeType, again []int) ([]int, error) {
+// readRows reads what fits and is there, and returns which objects have more.
+func (s *Session) readRows(ctx context.Context, entries []Entry, types []AttributeType) (again []int, err error) {
 	if err := s.begin(ctx); err != nil {
-		return again, err
+		return nil, err
 	}
-	s.tmpl.Reset()
-	for _, t := range types {
-		s.tmpl.Ask(uint(t), room(t))
+	s.ask(types)
+	if cap(s.handles) < len(entries) {
+		s.handles = make([]uint, batch)
 	}
-	handles := make([]uint, len(entries))
+	s.handles = s.handles[:len(entries)]
 	for i, e := range entries {
-		handles[i] = e.Object.handle
+		s.handles[i] = e.Object.handle
 	}
-	s.handles, s.rows = handles, new(ck.Rows) // which the entries keep
+	if s.rows == nil {
+		s.rows = new(ck.Rows)
+	}
 	if err := s.run(ctx, (*Session).callRows); err != nil {
-		return again, err
+		return nil, err
 	}
 	rows, rv := s.rows, s.res.RV
-	s.handles, s.rows = nil, nil
-	s.end()
-	if err := s.err("C_GetAttributeValue", rv); err != nil {
-		return again, err
+	if rv != ck.RV(CKR_OK) {
+		s.end()
+		return nil, s.err("C_GetAttributeValue", rv)
 	}
 	all := make(Attributes, 0, len(entries)*len(types))
+	var piece []byte // values lie behind each other
 	for i := range entries {
 		rv := rows.RV(i)
 		if !partial(rv) {
@@ -110,7 +115,12 @@ func (s *Session) readRows(ctx context.Context, entries []Entry, types []Attribu
 		from := len(all)
 		for j, t := range types {
 			if v, ok := rows.Value(i, j); ok {
-				all = append(all, Attribute{t, v})
+				if len(v) > cap(piece)-len(piece) {
+					piece = make([]byte, 0, max(len(v), min(4096, 32*len(entries))))
+				}
+				n := len(piece)
+				piece = append(piece, v...)
+				all = append(all, Attribute{t, piece[n:len(piece):len(piece)]})
 			}
 		}
 		if rv != ck.RV(CKR_OK) && len(all)-from < len(types) {
@@ -120,7 +130,20 @@ func (s *Session) readRows(ctx context.Context, entries []Entry, types []Attribu
 		}
 		entries[i].Attributes = all[from:len(all):len(all)]
 	}
+	if slices.ContainsFunc(types, maySecret) {
+		rows.Wipe()
+	}
+	s.end()
 	return again, nil
+}
+
+// maySecret reports whether an attribute of the type may be a secret.
+func maySecret(t AttributeType) bool {
+	switch t {
+	case CKA_VALUE, CKA_PRIVATE_EXPONENT, CKA_PRIME_1, CKA_PRIME_2, CKA_EXPONENT_1, CKA_EXPONENT_2, CKA_COEFFICIENT, CKA_SEED:
+		return true
+	}
+	return t >= CKA_VENDOR_DEFINED
 }
 
 func (s *Session) callRows() {

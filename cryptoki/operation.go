@@ -13,12 +13,18 @@ import (
 // maxLength bytes, to dst. For CKM_ECDSA it is r and s, each as long as the order of
 // the curve. It allocates only what dst needs.
 func (s *Session) AppendSign(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int) ([]byte, error) {
+	if s.straight(ctx, dst, input) {
+		return s.operateStraight(dst, &m.m, key, input, maxLength, ck.Sign)
+	}
 	return s.operate(ctx, dst, m, key, input, maxLength, (*Session).callSign)
 }
 
 // AppendDecrypt decrypts input with the key and appends the plaintext, of at most
 // maxLength bytes, to dst.
 func (s *Session) AppendDecrypt(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int) ([]byte, error) {
+	if s.straight(ctx, dst, input) {
+		return s.operateStraight(dst, &m.m, key, input, maxLength, ck.Decrypt)
+	}
 	return s.operate(ctx, dst, m, key, input, maxLength, (*Session).callDecrypt)
 }
 
@@ -26,6 +32,9 @@ func (s *Session) AppendDecrypt(ctx context.Context, dst []byte, m Mechanism, ke
 // maxLength bytes, to dst. It allocates only what dst needs. A nonce that the token makes
 // itself is lost here: see [SecretKey.AEAD].
 func (s *Session) AppendEncrypt(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int) ([]byte, error) {
+	if s.straight(ctx, dst, input) {
+		return s.operateStraight(dst, &m.m, key, input, maxLength, ck.Encrypt)
+	}
 	return s.operate(ctx, dst, m, key, input, maxLength, (*Session).callEncrypt)
 }
 
@@ -77,9 +86,10 @@ func (s *Session) setInput(input []byte) {
 
 // setMechanism makes a copy of m the mechanism of the next call.
 func (s *Session) setMechanism(m Mechanism) {
-	s.mech = m.m
-	s.mech.Data, s.mech.Data2 = bytes.Clone(m.m.Data), bytes.Clone(m.m.Data2)
-	s.mech.Login, s.mech.PIN = s.always, s.alwaysPIN
+	s.mech = ck.Mechanism{
+		Type: m.m.Type, Kind: m.m.Kind, A: m.m.A, B: m.m.B, C: m.m.C, D: m.m.D,
+		Data: bytes.Clone(m.m.Data), Data2: bytes.Clone(m.m.Data2), Login: s.always, PIN: s.alwaysPIN,
+	}
 }
 
 func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Object, input []byte, maxLength int, call func(*Session)) ([]byte, error) {
@@ -111,6 +121,58 @@ func (s *Session) operate(ctx context.Context, dst []byte, m Mechanism, key Obje
 		return dst, s.err(res.Step.String(), res.RV)
 	}
 	return dst, nil
+}
+
+// straight reports whether a call may have the caller's own slices: nobody can give up
+// waiting for it, and so nothing is written when the caller does not expect it any more;
+// nothing else is to be done around it; and the output does not come to lie over the input,
+// which not all modules bear.
+func (s *Session) straight(ctx context.Context, dst, input []byte) bool {
+	return ctx.Done() == nil && s.m.log == nil && s.m.turn == nil && !ck.Overlap(dst[len(dst):cap(dst)], input)
+}
+
+// operateStraight is operate for such a call. The operation f is told by its number, as
+// a pointer to a function would put on the heap what is given to it.
+func (s *Session) operateStraight(dst []byte, m *ck.Mechanism, key Object, input []byte, maxLength int, f ck.Function) ([]byte, error) {
+	if err := s.check(key); err != nil {
+		return dst, err
+	}
+	if err := s.begin(context.Background()); err != nil {
+		return dst, err
+	}
+	n := len(dst)
+	dst = slices.Grow(dst, maxLength)
+	out := dst[n : n+maxLength]
+	parameter := len(m.Data)+len(m.Data2) > 0
+	if parameter {
+		// A nonce that the module makes is not written to the caller's parameter.
+		s.in = append(append(s.in[:0], m.Data...), m.Data2...)
+		m.Data, m.Data2 = s.in[:len(m.Data)], s.in[len(m.Data):]
+	}
+	m.Login, m.PIN = s.always, s.alwaysPIN
+	var res ck.Result
+	switch f {
+	case ck.Sign:
+		res = s.m.in.Sign(s.handle, m, key.handle, input, out)
+	case ck.Decrypt:
+		res = s.m.in.Decrypt(s.handle, m, key.handle, input, out)
+	case ck.Encrypt:
+		res = s.m.in.Encrypt(s.handle, m, key.handle, input, out)
+	}
+	if parameter {
+		clear(s.in)
+	}
+	if res.RV == ck.RV(CKR_OK) {
+		s.end()
+		return dst[:n+int(res.N)], nil
+	}
+	clear(out) // plaintext that is not authentic is not left behind
+	if res.RV == ck.RV(CKR_BUFFER_TOO_SMALL) || res.Step == ck.Login {
+		s.retire() // such an operation stays active in the session
+	} else {
+		s.end()
+	}
+	return dst[:n], s.err(res.Step.String(), res.RV)
 }
 
 func (s *Session) callSign() {

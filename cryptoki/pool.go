@@ -127,12 +127,12 @@ type outage struct {
 
 // Where a pool has a session, Session.place.
 const (
-	placeNone   int32 = iota // it counts as nothing
-	placeInUse               // it counts in inUse
-	placeOpening             // and in opening
-	placeHangs               // or in hanging
-	placeAnchor              // who uses it has the lock preparing
-	placeStuck               // and it hangs
+	placeNone    int32 = iota // it counts as nothing
+	placeInUse                // it counts in inUse
+	placeOpening              // and in opening
+	placeHangs                // or in hanging
+	placeAnchor               // who uses it has the lock preparing
+	placeStuck                // and it hangs
 )
 
 // ErrUnresponsive is returned when each session that a pool may have waits for a call that

@@ -83,8 +83,8 @@ func (s *Session) UnwrapKey(ctx context.Context, m Mechanism, by Object, wrapped
 }
 
 // UnwrapPrivateKey makes a private key of what [Session.WrapKey] gave. The options are
-// those of [Session.ImportKey]; its kind is the one of o's Curve, RSABits, Ed25519 or
-// X25519. The public key must be stored apart, by CreateObject or as a certificate.
+// those of [Session.ImportKey]; its kind is the one of o's Curve, RSABits, Ed25519,
+// X25519 or MLKEM. The public key must be stored apart, by CreateObject or as a certificate.
 func (s *Session) UnwrapPrivateKey(ctx context.Context, m Mechanism, by Object, wrapped []byte, o *KeyPairOptions) (Object, error) {
 	_, _, private, err := o.templates()
 	if err != nil {

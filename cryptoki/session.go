@@ -43,6 +43,7 @@ type Session struct {
 	// What follows belongs to the call that is running, and to nobody else until
 	// it has returned.
 	in, out    []byte
+	aad        []byte
 	objects    []uint
 	handles    []uint
 	rows       *ck.Rows

@@ -28,6 +28,7 @@ type stream struct {
 	ctx    context.Context // of all calls: the interfaces of package io have none
 	update func(*Session)
 	final  func(*Session)
+	public bool  // what comes out is no secret, and need not be wiped
 	err    error // why it is over
 }
 
@@ -62,10 +63,20 @@ func (st *stream) call(call func(*Session), input []byte, room int, sink func([]
 	if err := s.begin(st.ctx); err != nil {
 		return st.fail(err)
 	}
+	straight := st.ctx.Done() == nil // the call has the caller's own slice
 	for again := false; ; again = true {
-		s.setInput(input)
+		buf := s.in
+		if straight {
+			s.in = input
+		} else {
+			s.setInput(input)
+		}
 		s.out = slices.Grow(s.out[:0], max(1, room))[:room]
-		if err := s.run(st.ctx, call); err != nil {
+		err := s.run(st.ctx, call)
+		if straight {
+			s.in = buf
+		}
+		if err != nil {
 			st.err = err
 			return err
 		}
@@ -80,8 +91,12 @@ func (st *stream) call(call func(*Session), input []byte, room int, sink func([]
 	if res.RV == ck.RV(CKR_OK) && sink != nil {
 		sinkErr = sink(s.out[:res.N])
 	}
-	clear(s.in)
-	clear(s.out)
+	if !straight {
+		clear(s.in)
+	}
+	if !st.public {
+		clear(s.out)
+	}
 	if wrong := RV(res.RV); wrong == CKR_SIGNATURE_INVALID || wrong == CKR_SIGNATURE_LEN_RANGE {
 		s.end() // the operation is at its end
 		st.err = s.err(res.Step.String(), res.RV)
@@ -134,15 +149,18 @@ func (st *stream) write(p []byte, sink func([]byte) error) (n int, err error) {
 // lasts its session does nothing else.
 type CryptWriter struct {
 	*stream
-	w   io.Writer
-	buf []byte
+	w io.Writer
 }
 
 // EncryptTo returns a writer that encrypts with a key and writes the ciphertext to w. ctx
 // is that of all its calls into the module. A writer that is not closed, or had an error,
 // costs the session.
 func (s *Session) EncryptTo(ctx context.Context, w io.Writer, m Mechanism, key Object) (*CryptWriter, error) {
-	return s.crypt(ctx, w, m, key, (*Session).callEncryptInit, (*Session).callEncryptUpdate, (*Session).callEncryptFinal)
+	c, err := s.crypt(ctx, w, m, key, (*Session).callEncryptInit, (*Session).callEncryptUpdate, (*Session).callEncryptFinal)
+	if err == nil {
+		c.public = true
+	}
+	return c, err
 }
 
 // DecryptTo returns a writer that decrypts with a key and writes the plaintext to w, as
@@ -160,14 +178,12 @@ func (s *Session) crypt(ctx context.Context, w io.Writer, m Mechanism, key Objec
 	return &CryptWriter{stream: st, w: w}, nil
 }
 
-// emit writes to w a copy of what the module gave.
+// emit writes to w what the module gave.
 func (c *CryptWriter) emit(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	c.buf = append(c.buf[:0], b...)
-	_, err := c.w.Write(c.buf)
-	clear(c.buf)
+	_, err := c.w.Write(b)
 	return err
 }
 

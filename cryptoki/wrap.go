@@ -110,13 +110,17 @@ var protecting = []MechanismType{
 // WrapKey exports a key from the token, encrypted by another one: the only way in which
 // keys leave here. The mechanism is AES key wrap, with or without padding (by an AES key),
 // AES-GCM or CCM, RSA-OAEP (secret keys) or RSA with AES ([RSAAESWrap]); any other is
-// [ErrNotWrapped]. What the token refuses is told in words. The result is at most maxLength
-// bytes.
+// [ErrNotWrapped]. What the attributes of the keys do not allow is refused here, since there
+// are modules that do not (NSS wraps whatever it has); what the token refuses is told in
+// words. The result is at most maxLength bytes.
 func (s *Session) WrapKey(ctx context.Context, m Mechanism, by, key Object, maxLength int) ([]byte, error) {
 	if !slices.Contains(protecting, m.Type()) {
 		return nil, fmt.Errorf("%w: %v", ErrNotWrapped, m.Type())
 	}
 	if err := errors.Join(s.check(by), s.check(key)); err != nil {
+		return nil, err
+	}
+	if err := s.leaves(ctx, by, key); err != nil {
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
@@ -135,6 +139,28 @@ func (s *Session) WrapKey(ctx context.Context, m Mechanism, by, key Object, maxL
 		return nil, errWrapRefused(s.err("C_WrapKey", res.RV))
 	}
 	return wrapped, nil
+}
+
+// leaves returns why a key must not leave the token under another, as far as their
+// attributes tell.
+func (s *Session) leaves(ctx context.Context, by, key Object) error {
+	a, err := s.Attributes(ctx, key, CKA_EXTRACTABLE, CKA_WRAP_WITH_TRUSTED)
+	if err != nil {
+		return err
+	}
+	if extractable, told := a.Bool(CKA_EXTRACTABLE); told && !extractable {
+		return errWrapRefused(CKR_KEY_UNEXTRACTABLE)
+	}
+	if bound, _ := a.Bool(CKA_WRAP_WITH_TRUSTED); !bound {
+		return nil
+	}
+	if a, err = s.Attributes(ctx, by, CKA_TRUSTED); err != nil {
+		return err
+	}
+	if trusted, _ := a.Bool(CKA_TRUSTED); !trusted {
+		return errWrapRefused(CKR_KEY_NOT_WRAPPABLE)
+	}
+	return nil
 }
 
 func (s *Session) callWrap() {
