@@ -40,8 +40,8 @@ bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki ./internal/ck
 	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-chaos: deps-if-allowed ## what happens to a program at a card, 200 times each
-	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run TestChaos -v ./internal/system
+chaos: deps-if-allowed ## what happens to programs at a card and to services at a token, 200 times each
+	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run "TestChaos|TestHealing" -v ./internal/system
 
 soak: deps-if-allowed ## a million exchanges with a card: memory stays as it is
 	CARDOKI_SOAK=1000000 $(GO) test -count 1 -timeout 60m -run TestSoak -v ./internal/system

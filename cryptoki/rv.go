@@ -56,12 +56,12 @@ func (rv RV) Error() string {
 }
 
 // Is reports whether target is rv, or errors.ErrUnsupported and rv says that the
-// token cannot do what was asked.
+// token, or this key, cannot do what was asked.
 func (rv RV) Is(target error) bool {
 	if target == errors.ErrUnsupported {
 		switch rv {
 		case CKR_FUNCTION_NOT_SUPPORTED, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
-			CKR_CURVE_NOT_SUPPORTED, CKR_KEY_SIZE_RANGE, CKR_PARAMETER_SET_NOT_SUPPORTED,
+			CKR_CURVE_NOT_SUPPORTED, CKR_KEY_SIZE_RANGE, CKR_PARAMETER_SET_NOT_SUPPORTED, CKR_KEY_FUNCTION_NOT_PERMITTED,
 			CKR_RANDOM_SEED_NOT_SUPPORTED, CKR_RANDOM_NO_RNG:
 			return true
 		}

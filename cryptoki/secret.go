@@ -148,6 +148,7 @@ func (s *Session) make(ctx context.Context, function string, m Mechanism, key Ob
 	}
 	res := s.res
 	clear(s.in)
+	clear(s.mech.Data2) // the session's own copy, of a password too
 	s.tmpl.Reset()
 	s.end()
 	if err := s.err(function, res.RV); err != nil {

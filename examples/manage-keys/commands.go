@@ -20,16 +20,12 @@ var classes = map[cryptoki.ObjectClass]string{
 }
 
 func list(ctx context.Context, s *cryptoki.Session, out io.Writer, _ []string) error {
-	objects, err := s.FindObjects(ctx, nil)
-	if err != nil {
-		return err
-	}
-	for _, o := range objects {
-		a, err := s.Attributes(ctx, o, cryptoki.CKA_CLASS, cryptoki.CKA_LABEL, cryptoki.CKA_ID, cryptoki.CKA_KEY_TYPE, cryptoki.CKA_SENSITIVE, cryptoki.CKA_EXTRACTABLE, cryptoki.CKA_VALUE)
+	for e, err := range s.Objects(ctx, nil, cryptoki.CKA_CLASS, cryptoki.CKA_LABEL, cryptoki.CKA_ID, cryptoki.CKA_KEY_TYPE, cryptoki.CKA_SENSITIVE, cryptoki.CKA_EXTRACTABLE, cryptoki.CKA_VALUE) {
 		if err != nil {
 			fmt.Fprintf(out, "one that can't be read: %v\n", err)
 			continue
 		}
+		a := e.Attributes
 		class, _ := a.Ulong(cryptoki.CKA_CLASS)
 		kind, ok := classes[cryptoki.ObjectClass(class)]
 		if !ok {

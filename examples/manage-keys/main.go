@@ -22,7 +22,7 @@ import (
 	"os/signal"
 
 	"github.com/cardoki/cardoki/cryptoki"
-	"github.com/cardoki/cardoki/signer/prompt"
+	"github.com/cardoki/cardoki/examples/internal/token"
 )
 
 func main() {
@@ -38,8 +38,8 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("manage-keys", flag.ContinueOnError)
-	path := flags.String("module", "", "the `path` of the PKCS#11 module")
-	uri := flags.String("uri", "", "the PKCS#11 `URI` of the token")
+	var t token.Flags
+	t.Add(flags)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -50,42 +50,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"list": {0, list}, "generate": {2, generate}, "import": {2, importKey}, "certificate": {2, certificate}, "delete": {1, remove},
 	}
 	command, ok := commands[flags.Arg(0)]
-	if *path == "" || *uri == "" || !ok || flags.NArg() != 1+command.arguments {
-		return errors.New("-module, -uri and one of list, generate, import, certificate, delete with their arguments are needed; see the first lines of main.go")
+	if !ok || flags.NArg() != 1+command.arguments {
+		return errors.New("one of list, generate, import, certificate, delete with its arguments is needed; see the first lines of main.go")
 	}
-	u, err := cryptoki.ParseURI(*uri, nil)
+	pool, done, err := t.Open(true)
 	if err != nil {
 		return err
 	}
-	pin, err := u.PINFunc()
-	if err != nil {
-		return err
-	}
-	if pin == nil {
-		pin = ask
-	}
-	module, err := cryptoki.Open(*path, nil)
-	if err != nil {
-		return err
-	}
-	defer module.Close()
-	slot, err := module.FindSlot(u)
-	if err != nil {
-		return err
-	}
-	pool := slot.NewPool(&cryptoki.PoolOptions{PIN: pin, Size: 1, ReadWrite: true})
-	defer pool.Close()
+	defer done()
 	return pool.Do(ctx, func(s *cryptoki.Session) error { return command.run(ctx, s, out, flags.Args()[1:]) })
-}
-
-// ask asks for the PIN at the terminal. The last try needs a yes.
-func ask(ctx context.Context, r cryptoki.PINRequest) ([]byte, error) {
-	if r.FinalTry {
-		yes, err := prompt.Terminal{}.Confirm(ctx, "One try is left: a wrong PIN locks the token. Go on?")
-		if err != nil || !yes {
-			return nil, errors.Join(err, errors.New("no PIN was given"))
-		}
-		r.AllowFinalTry()
-	}
-	return prompt.Terminal{}.AskSecret(ctx, fmt.Sprintf("PIN of token %q", r.Token))
 }
