@@ -43,7 +43,7 @@ bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 chaos: deps-if-allowed ## what happens to programs at a card and to services at a token, 200 times each
 	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run "TestChaos|TestHealing" -v ./internal/system
 
-soak: deps-if-allowed ## a million exchanges with a card: memory stays as it is
+soak: deps-if-allowed ## a million exchanges with a card, a million signatures by a token: memory stays as it is
 	CARDOKI_SOAK=1000000 $(GO) test -count 1 -timeout 60m -run TestSoak -v ./internal/system
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
