@@ -39,7 +39,7 @@ func NewKeyExchanger(key Agreeing, opts *Options) (*KeyExchanger, error) {
 func agreementKey(pub crypto.PublicKey) (*ecdh.PublicKey, error) {
 	switch pub := pub.(type) {
 	case *ecdh.PublicKey:
-		return pub, nil
+		return pub, checkAgreeFIPS(pub.Curve())
 	case *ecdsa.PublicKey:
 		if pub.Curve == nil {
 			break

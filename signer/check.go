@@ -103,6 +103,11 @@ func checkDecrypt(ctx context.Context, key Decrypting) error {
 	if !ok {
 		return fmt.Errorf("%w: decryption with a key of type %T", ErrUnsupported, key.Public())
 	}
+	if fips140.Enforced() {
+		if err := checkRSAFIPS(pub); err != nil {
+			return err
+		}
+	}
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	var ciphertext []byte

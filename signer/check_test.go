@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -46,8 +47,15 @@ func (neverDecrypts) Decrypt(context.Context, []byte, crypto.DecrypterOpts) ([]b
 func TestCheck(t *testing.T) {
 	rsaKey, ecKey, edKey := newRSA(t, 2048), newECKey(t, elliptic.P384()), newEd25519(t)
 	otherRSA := newRSA(t, 2048)
+	var no25519, wrong25519 error = nil, signer.ErrKeyMismatch
+	if fips140.Enforced() { // Go does not make the other half
+		no25519, wrong25519 = errors.ErrUnsupported, errors.ErrUnsupported
+	}
 	x25519, wrongX25519 := newAgreer(t, ecdh.X25519()), newAgreer(t, ecdh.X25519())
-	wrongX25519.disturb = func(secret []byte) []byte { rand.Read(secret); return secret }
+	wrongP384 := newAgreer(t, ecdh.P384())
+	for _, k := range []*memoryAgreer{wrongX25519, wrongP384} {
+		k.disturb = func(secret []byte) []byte { rand.Read(secret); return secret }
+	}
 	short := newAgreer(t, ecdh.P256())
 	short.disturb = func([]byte) []byte { return nil }
 	wrongKEM := newKEM(t)
@@ -62,7 +70,8 @@ func TestCheck(t *testing.T) {
 		{"RSA that only decrypts", decryptOnly{rsaKey}, nil},
 		{"ECDSA", ecKey, nil},
 		{"Ed25519", edKey, nil},
-		{"X25519", x25519, nil},
+		{"X25519", x25519, no25519},
+		{"P-384 that only agrees", newAgreer(t, ecdh.P384()), nil},
 		{"ML-KEM", newKEM(t), nil},
 
 		{"another RSA key", relabelled{rsaKey, otherRSA.Public()}, signer.ErrKeyMismatch},
@@ -70,7 +79,8 @@ func TestCheck(t *testing.T) {
 		{"a modulus that the ciphertext does not fit", neverDecrypts{decryptOnly{rsaKey}}, signer.ErrKeyMismatch},
 		{"another ECDSA key", relabelled{ecKey, newECDSA(t, elliptic.P384()).Public()}, signer.ErrKeyMismatch},
 		{"another Ed25519 key", relabelled{edKey, newEd25519(t).Public()}, signer.ErrKeyMismatch},
-		{"another X25519 key", wrongX25519, signer.ErrKeyMismatch},
+		{"another X25519 key", wrongX25519, wrong25519},
+		{"another P-384 key that only agrees", wrongP384, signer.ErrKeyMismatch},
 		{"a key that agrees on nothing", short, signer.ErrKeyMismatch},
 		{"another ML-KEM key", wrongKEM, signer.ErrKeyMismatch},
 

@@ -52,6 +52,14 @@
 // returned: see [VerifyPolicy]. [Check] proves the match of private and public key
 // for all other uses, when it is asked to.
 //
+// # FIPS 140
+//
+// Where a program enforces it (GODEBUG=fips140=only), a key in a device does what the
+// same key in memory does: what the standard library refuses there is refused before
+// the device is asked, with an error that Is [ErrUnsupported]. docs/security.md lists
+// it, and what is computed in Go at all. fips140.WithoutEnforcement lets a program use
+// for a moment what only its device computes.
+//
 // # Concurrency
 //
 // [Signer], [Decrypter], [KeyExchanger] and [Decapsulator] are safe for concurrent use

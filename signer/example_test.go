@@ -181,7 +181,7 @@ func ExampleParseSign() {
 		log.Fatal(err)
 	}
 	digest := sha256.Sum256([]byte("message"))
-	p, err := signer.ParseSign(&key.PublicKey, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: crypto.SHA256})
+	p, err := signer.ParseSign(&key.PublicKey, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 	fmt.Println(p.Scheme, p.Hash, p.SaltLength, err)
-	// Output: RSA-PSS SHA-256 222 <nil>
+	// Output: RSA-PSS SHA-256 32 <nil>
 }

@@ -12,7 +12,7 @@ import (
 
 // Whatever a program asks for is refused, or comes to parameters that fit the key.
 func FuzzParseSign(f *testing.F) {
-	keys := []crypto.PublicKey{newRSA(f, 1024).Public(), newECDSA(f, elliptic.P256()).Public(), newEd25519(f).Public()}
+	keys := []crypto.PublicKey{newRSA(f, 2048).Public(), newECDSA(f, elliptic.P256()).Public(), newEd25519(f).Public()}
 	f.Add(uint8(0), make([]byte, 32), uint(crypto.SHA256), -1, "", uint(0))
 	f.Add(uint8(0), make([]byte, 32), uint(crypto.SHA256), 0, "", uint(0))
 	f.Add(uint8(1), make([]byte, 48), uint(crypto.SHA384), -3, "", uint(0))
@@ -30,7 +30,7 @@ func FuzzParseSign(f *testing.F) {
 			if p.Hash != crypto.Hash(hash) || p.Hash != 0 && len(input) != p.Hash.Size() {
 				t.Errorf("%T: a digest of %d bytes passes for one of %v", opts, len(input), p.Hash)
 			}
-			if p.SaltLength < 0 || p.Scheme == signer.PSS && p.SaltLength+p.Hash.Size()+2 > 128 {
+			if p.SaltLength < 0 || p.Scheme == signer.PSS && p.SaltLength+p.Hash.Size()+2 > 256 {
 				t.Errorf("a salt of %d bytes passes", p.SaltLength)
 			}
 			if p.Scheme == signer.Ed25519 && (p.Hash != 0 && can&uint(signer.AbilityEd25519ph) == 0 || p.Context != "" && can&uint(signer.AbilityEd25519ctx) == 0) {

@@ -9,18 +9,54 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
+	"flag"
 	"math/big"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
 
 	"github.com/cardoki/cardoki/internal/leak"
 	"github.com/cardoki/cardoki/signer"
 )
 
+var update = flag.Bool("update", false, "write the tables of docs/security.md anew")
+
 func TestMain(m *testing.M) { leak.Main(m) }
+
+// This suite is also run with GODEBUG=fips140=only. The keys below stand for devices,
+// which that does not concern: what they do is in outside. What their peers do that
+// know nothing of it is too.
+func outside(f func()) { fips140.WithoutEnforcement(f) }
+
+// refusedInFIPS checks, where FIPS 140 is enforced, that err refuses what is not approved,
+// and reports whether that is so: then the test has seen what there is to see.
+func refusedInFIPS(t *testing.T, err error) bool {
+	t.Helper()
+	if !fips140.Enforced() {
+		return false
+	}
+	checkError(t, err, "unsupported")
+	if err != nil && !strings.Contains(err.Error(), "FIPS 140") {
+		t.Errorf("got error %v, want one that names FIPS 140", err)
+	}
+	return true
+}
+
+// bubble is synctest.Test. In FIPS mode Go makes its first random numbers out of how long
+// things take, and in a bubble the clock stands still: there they come from elsewhere.
+func bubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	if fips140.Enabled() {
+		cryptotest.SetGlobalRandom(t, 1)
+	}
+	synctest.Test(t, f)
+}
 
 // A memoryKey is a signer.Key over a key in memory. It is safe for concurrent
 // use.
@@ -42,7 +78,9 @@ func (k *memoryKey) Sign(ctx context.Context, input []byte, opts crypto.SignerOp
 		opts = crypto.Hash(0)
 	}
 	k.signed.Add(1)
-	sig, err := k.Signer.Sign(rand.Reader, input, opts)
+	var sig []byte
+	var err error
+	outside(func() { sig, err = k.Signer.Sign(rand.Reader, input, opts) })
 	if err == nil && k.disturb != nil {
 		sig = k.disturb(sig)
 	}
@@ -59,9 +97,7 @@ type memoryHasher struct {
 
 func (k *memoryHasher) SignMessage(ctx context.Context, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	k.hashed.Add(1)
-	h := opts.HashFunc().New()
-	h.Write(message)
-	return k.Sign(ctx, h.Sum(nil), opts)
+	return k.Sign(ctx, sum(opts.HashFunc(), string(message)), opts)
 }
 
 // A memoryAgreer is a signer.Agreeing over a key in memory.
@@ -81,7 +117,9 @@ func (k *memoryAgreer) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	secret, err := k.key.ECDH(peer)
+	var secret []byte
+	var err error
+	outside(func() { secret, err = k.key.ECDH(peer) })
 	if err == nil && k.disturb != nil {
 		secret = k.disturb(secret)
 	}
@@ -90,11 +128,19 @@ func (k *memoryAgreer) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, 
 
 func newAgreer(t testing.TB, curve ecdh.Curve) *memoryAgreer {
 	t.Helper()
-	key, err := curve.GenerateKey(rand.Reader)
+	key := generate(t, curve)
+	return &memoryAgreer{key: key, public: key.PublicKey()}
+}
+
+// generate returns a key of a device, or of a peer.
+func generate(t testing.TB, curve ecdh.Curve) (key *ecdh.PrivateKey) {
+	t.Helper()
+	var err error
+	outside(func() { key, err = curve.GenerateKey(rand.Reader) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &memoryAgreer{key: key, public: key.PublicKey()}
+	return key
 }
 
 // A memoryKEM is a signer.Decapsulating over a key in memory.
@@ -122,7 +168,7 @@ type memoryDecrypter struct {
 	key *rsa.PrivateKey
 }
 
-func (k *memoryDecrypter) Decrypt(ctx context.Context, ciphertext []byte, opts crypto.DecrypterOpts) ([]byte, error) {
+func (k *memoryDecrypter) Decrypt(ctx context.Context, ciphertext []byte, opts crypto.DecrypterOpts) (plaintext []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -130,10 +176,12 @@ func (k *memoryDecrypter) Decrypt(ctx context.Context, ciphertext []byte, opts c
 	if err != nil {
 		return nil, err
 	}
+	opts = &rsa.PKCS1v15DecryptOptions{SessionKeyLen: p.SessionKeyLen}
 	if p.Scheme == signer.OAEP {
-		return k.key.Decrypt(rand.Reader, ciphertext, &rsa.OAEPOptions{Hash: p.Hash, MGFHash: p.MGFHash, Label: p.Label})
+		opts = &rsa.OAEPOptions{Hash: p.Hash, MGFHash: p.MGFHash, Label: p.Label}
 	}
-	return k.key.Decrypt(rand.Reader, ciphertext, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: p.SessionKeyLen})
+	outside(func() { plaintext, err = k.key.Decrypt(rand.Reader, ciphertext, opts) })
+	return plaintext, err
 }
 
 var (
@@ -146,7 +194,9 @@ var (
 
 func newRSA(t testing.TB, bits int) *memoryDecrypter {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, bits)
+	var key *rsa.PrivateKey
+	var err error
+	outside(func() { key, err = rsa.GenerateKey(rand.Reader, bits) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +205,9 @@ func newRSA(t testing.TB, bits int) *memoryDecrypter {
 
 func newECDSA(t testing.TB, curve elliptic.Curve) *memoryKey {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	var key *ecdsa.PrivateKey
+	var err error
+	outside(func() { key, err = ecdsa.GenerateKey(curve, rand.Reader) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -126,9 +125,4 @@ func refusal(err error) bool {
 		return true
 	}
 	return errors.Is(err, ErrInvalid) || errors.Is(err, errors.ErrUnsupported)
-}
-
-// notAvailable refuses a hash function.
-func notAvailable(hash crypto.Hash) error {
-	return fmt.Errorf("%w: hash function %v is not linked into this program", ErrUnsupported, hash)
 }

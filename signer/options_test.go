@@ -11,7 +11,6 @@ import (
 	"crypto/rsa"
 	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cardoki/cardoki/signer"
@@ -61,10 +60,7 @@ func uses(t *testing.T, rsaKey signer.Decrypting, agreer signer.Agreeing, kem si
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer, err := agreer.Public().(*ecdh.PublicKey).Curve().GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	peer := generate(t, agreer.Public().(*ecdh.PublicKey).Curve())
 	_, encapsulated := kem.Public().(crypto.Encapsulator).Encapsulate()
 	return map[string]func(*signer.Options, context.Context) error{
 		"Sign": func(o *signer.Options, ctx context.Context) error {
@@ -144,7 +140,7 @@ func TestOptions_endUses(t *testing.T) {
 			}, context.Background, context.DeadlineExceeded, time.Minute},
 		} {
 			t.Run(name+" ends "+tt.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
 					var own context.Context
 					if tt.own != nil {
 						own = tt.own()
@@ -164,11 +160,11 @@ func TestOptions_endUses(t *testing.T) {
 }
 
 func TestOptions_Before(t *testing.T) {
-	rsaKey, agreer, kem := newRSA(t, 2048), newAgreer(t, ecdh.X25519()), newKEM(t)
+	rsaKey, agreer, kem := newRSA(t, 2048), newAgreer(t, ecdh.P384()), newKEM(t)
 	want := map[string]string{
 		"Sign":        "sign with RSA PKCS #1 v1.5 and SHA-256, 2048 bits",
 		"Decrypt":     "decrypt with RSA-OAEP and SHA-256, 2048 bits",
-		"ECDH":        "agree on a secret with ECDH, X25519",
+		"ECDH":        "agree on a secret with ECDH, P-384",
 		"Decapsulate": "decapsulate with ML-KEM, ML-KEM-768",
 	}
 	for name, use := range uses(t, rsaKey, agreer, kem) {

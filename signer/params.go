@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/fips140"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -69,8 +70,20 @@ type SignParams struct {
 // An error Is [ErrUnsupported] for keys of unknown type and options that ask for
 // something else than the key can do, and [ErrInvalid] for a digest whose length is
 // not that of its hash, a PSS salt that does not fit the key, and a nil opts, which
-// only Ed25519 takes.
+// only Ed25519 takes. Where FIPS 140 is enforced (GODEBUG=fips140=only), what the
+// standard library refuses a key in memory Is ErrUnsupported too.
 func ParseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can ...Ability) (SignParams, error) {
+	p, err := parseSign(pub, input, opts, can)
+	if err == nil {
+		err = checkSignFIPS(pub, p)
+	}
+	if err != nil {
+		return SignParams{}, err
+	}
+	return p, nil
+}
+
+func parseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can []Ability) (SignParams, error) {
 	var hash crypto.Hash
 	if opts != nil {
 		hash = opts.HashFunc()
@@ -139,14 +152,17 @@ func parsePSS(pub *rsa.PublicKey, hash crypto.Hash, o *rsa.PSSOptions) (SignPara
 		return SignParams{}, fmt.Errorf("%w: RSA-PSS needs a hash", ErrInvalid)
 	}
 	// The padding and its verification are computed here, not by the device.
-	if !hash.Available() {
-		return SignParams{}, notAvailable(hash)
+	if err := checkHash(hash); err != nil {
+		return SignParams{}, err
 	}
 	longest := (pub.N.BitLen()-1+7)/8 - hash.Size() - 2 // RFC 8017, 9.1.1, step 3
 	salt := o.SaltLength
 	switch salt {
 	case rsa.PSSSaltLengthAuto:
 		salt = longest
+		if fips140.Enabled() { // FIPS 186-5 has none that is longer than the digest; crypto/rsa does the same
+			salt = min(longest, hash.Size())
+		}
 	case rsa.PSSSaltLengthEqualsHash:
 		salt = hash.Size()
 	}
@@ -224,6 +240,17 @@ func ParseDecrypt(pub crypto.PublicKey, ciphertext []byte, opts crypto.Decrypter
 	if !ok {
 		return DecryptParams{}, fmt.Errorf("%w: decryption with a key of type %T", ErrUnsupported, pub)
 	}
+	p, err := parseDecrypt(key, ciphertext, opts)
+	if err == nil {
+		err = checkDecryptFIPS(key, p)
+	}
+	if err != nil {
+		return DecryptParams{}, err
+	}
+	return p, nil
+}
+
+func parseDecrypt(key *rsa.PublicKey, ciphertext []byte, opts crypto.DecrypterOpts) (DecryptParams, error) {
 	if len(ciphertext) != key.Size() {
 		return DecryptParams{}, fmt.Errorf("%w: a ciphertext of %d bytes is not one of a %d-bit key, which has %d", ErrInvalid, len(ciphertext), key.N.BitLen(), key.Size())
 	}

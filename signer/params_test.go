@@ -8,12 +8,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/rsa"
 	_ "crypto/sha1"
 	_ "crypto/sha256"
 	_ "crypto/sha3"
 	_ "crypto/sha512"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,12 +27,19 @@ import (
 const refused = "refused"
 
 func TestParseSign(t *testing.T) {
-	rsaKey := newRSA(t, 1024).Public()
-	odd := newRSA(t, 1025).Public()
+	rsaKey, small := newRSA(t, 2048).Public(), newRSA(t, 1024).Public()
+	odd := newRSA(t, 2049).Public()
 	ecKey := newECDSA(t, elliptic.P256()).Public()
 	edKey := newEd25519(t).Public()
 	pss := func(salt int, hash crypto.Hash) *rsa.PSSOptions { return &rsa.PSSOptions{SaltLength: salt, Hash: hash} }
-	const longest = 128 - 32 - 2
+	longest := 256 - 32 - 2
+	auto := longest
+	if fips140.Enabled() {
+		auto = 32
+	}
+	notInFIPS := []string{
+		"RSA: MD5 and SHA-1 of old TLS", "RSA: unhashed", "RSA: the longest unhashed", "PSS: longest salt, a modulus of 8n+1 bits", "PSS: the longest salt, in numbers",
+	}
 	for _, tt := range []struct {
 		name string
 		key  crypto.PublicKey
@@ -43,8 +52,8 @@ func TestParseSign(t *testing.T) {
 		{"RSA: SHA3-384", rsaKey, 48, crypto.SHA3_384, signer.SignParams{Scheme: signer.PKCS1v15, Hash: crypto.SHA3_384}, ""},
 		{"RSA: MD5 and SHA-1 of old TLS", rsaKey, 36, crypto.MD5SHA1, signer.SignParams{Scheme: signer.PKCS1v15, Hash: crypto.MD5SHA1}, ""},
 		{"RSA: unhashed", rsaKey, 5, crypto.Hash(0), signer.SignParams{Scheme: signer.PKCS1v15}, ""},
-		{"RSA: the longest unhashed", rsaKey, 117, crypto.Hash(0), signer.SignParams{Scheme: signer.PKCS1v15}, ""},
-		{"RSA: longer unhashed", rsaKey, 118, crypto.Hash(0), signer.SignParams{}, refused},
+		{"RSA: the longest unhashed", rsaKey, 245, crypto.Hash(0), signer.SignParams{Scheme: signer.PKCS1v15}, ""},
+		{"RSA: longer unhashed", rsaKey, 246, crypto.Hash(0), signer.SignParams{}, refused},
 		{"RSA: no options", rsaKey, 32, nil, signer.SignParams{}, refused},
 		{"RSA: digest too short", rsaKey, 31, crypto.SHA256, signer.SignParams{}, refused},
 		{"RSA: digest too long", rsaKey, 33, crypto.SHA256, signer.SignParams{}, refused},
@@ -53,8 +62,8 @@ func TestParseSign(t *testing.T) {
 		{"RSA: a hash without an identifier", rsaKey, 32, crypto.BLAKE2b_256, signer.SignParams{}, "unsupported"},
 
 		{"PSS: salt as long as the hash", rsaKey, 32, pss(rsa.PSSSaltLengthEqualsHash, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: 32}, ""},
-		{"PSS: longest salt", rsaKey, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: longest}, ""},
-		{"PSS: longest salt, a modulus of 8n+1 bits", odd, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: longest}, ""},
+		{"PSS: longest salt", rsaKey, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: auto}, ""},
+		{"PSS: longest salt, a modulus of 8n+1 bits", odd, 32, pss(rsa.PSSSaltLengthAuto, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: auto}, ""},
 		{"PSS: a salt of any length", rsaKey, 32, pss(17, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: 17}, ""},
 		{"PSS: the longest salt, in numbers", rsaKey, 32, pss(longest, crypto.SHA256), signer.SignParams{Scheme: signer.PSS, Hash: crypto.SHA256, SaltLength: longest}, ""},
 		{"PSS: a longer salt", rsaKey, 32, pss(longest+1, crypto.SHA256), signer.SignParams{}, refused},
@@ -63,7 +72,7 @@ func TestParseSign(t *testing.T) {
 		{"PSS: no such hash", rsaKey, 32, pss(0, 99), signer.SignParams{}, "unsupported"},
 		{"PSS: a hash that is not linked into the program", rsaKey, 32, pss(0, crypto.BLAKE2b_256), signer.SignParams{}, "unsupported"},
 		{"PSS: another digest", rsaKey, 32, pss(0, crypto.SHA384), signer.SignParams{}, refused},
-		{"PSS: a salt as long as the hash that does not fit", rsaKey, 64, pss(rsa.PSSSaltLengthEqualsHash, crypto.SHA512), signer.SignParams{}, refused},
+		{"PSS: a salt as long as the hash that does not fit", small, 64, pss(rsa.PSSSaltLengthEqualsHash, crypto.SHA512), signer.SignParams{}, refused},
 		{"PSS: with Ed25519", edKey, 32, pss(0, crypto.SHA256), signer.SignParams{}, "unsupported"},
 		{"PSS: with ECDSA", ecKey, 32, pss(0, crypto.SHA256), signer.SignParams{}, "unsupported"},
 
@@ -89,6 +98,9 @@ func TestParseSign(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := signer.ParseSign(tt.key, make([]byte, tt.n), tt.opts)
+			if slices.Contains(notInFIPS, tt.name) && refusedInFIPS(t, err) {
+				return
+			}
 			checkError(t, err, tt.err)
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("wrong parameters (-want +got):\n%s", d)
@@ -122,6 +134,9 @@ func TestParseSign_abilities(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := signer.ParseSign(edKey, make([]byte, tt.n), tt.opts, tt.can)
+			if tt.want.Hash == 0 && tt.want.Context != "" && refusedInFIPS(t, err) {
+				return
+			}
 			checkError(t, err, tt.err)
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("wrong parameters (-want +got):\n%s", d)
@@ -134,13 +149,13 @@ func TestParseSign_abilities(t *testing.T) {
 // what it refuses as too long, they refuse too.
 func TestParseSign_agreesWithCryptoRSA(t *testing.T) {
 	// 1025 bits are one bit more than full bytes: EM is a byte shorter. SHA-512
-	// with a salt of its length does not fit either.
-	for _, bits := range []int{1024, 1025, 1026} {
+	// with a salt of its length does not fit either. FIPS 140 wants 2048 bits.
+	for _, bits := range []int{1024, 1025, 1026, 2048} {
 		key := newRSA(t, bits).key
 		for _, hash := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
 			digest := make([]byte, hash.Size())
 			salts := []int{rsa.PSSSaltLengthAuto, rsa.PSSSaltLengthEqualsHash}
-			for salt := 1; salt < 128; salt++ {
+			for salt := 1; salt < 128; salt += 1 + 3*(bits/2048) {
 				salts = append(salts, salt)
 			}
 			for _, salt := range salts {
@@ -167,7 +182,7 @@ func TestParseSign_agreesWithCryptoRSA(t *testing.T) {
 }
 
 func TestParseDecrypt(t *testing.T) {
-	key := newRSA(t, 1024).Public()
+	key := newRSA(t, 2048).Public()
 	for _, tt := range []struct {
 		name string
 		key  crypto.PublicKey
@@ -176,26 +191,29 @@ func TestParseDecrypt(t *testing.T) {
 		want signer.DecryptParams
 		err  string
 	}{
-		{"no options are PKCS #1 v1.5", key, 128, nil, signer.DecryptParams{Scheme: signer.PKCS1v15}, ""},
-		{"PKCS #1 v1.5", key, 128, &rsa.PKCS1v15DecryptOptions{}, signer.DecryptParams{Scheme: signer.PKCS1v15}, ""},
-		{"a session key", key, 128, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 48}, signer.DecryptParams{Scheme: signer.PKCS1v15, SessionKeyLen: 48}, ""},
-		{"the longest session key", key, 128, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 117}, signer.DecryptParams{Scheme: signer.PKCS1v15, SessionKeyLen: 117}, ""},
-		{"a longer session key", key, 128, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 118}, signer.DecryptParams{}, refused},
-		{"a negative session key", key, 128, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: -1}, signer.DecryptParams{}, refused},
-		{"OAEP", key, 128, &rsa.OAEPOptions{Hash: crypto.SHA256}, signer.DecryptParams{Scheme: signer.OAEP, Hash: crypto.SHA256, MGFHash: crypto.SHA256}, ""},
-		{"OAEP with all its options", key, 128, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}, signer.DecryptParams{Scheme: signer.OAEP, Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}, ""},
-		{"OAEP without a hash", key, 128, &rsa.OAEPOptions{}, signer.DecryptParams{}, "unsupported"},
-		{"OAEP with no such hash", key, 128, &rsa.OAEPOptions{Hash: 99}, signer.DecryptParams{}, "unsupported"},
-		{"OAEP with no such hash in MGF1", key, 128, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: 99}, signer.DecryptParams{}, "unsupported"},
-		{"OAEP with a hash that does not fit", key, 128, &rsa.OAEPOptions{Hash: crypto.SHA512}, signer.DecryptParams{}, refused},
-		{"a ciphertext too short", key, 127, nil, signer.DecryptParams{}, refused},
-		{"a ciphertext too long", key, 129, nil, signer.DecryptParams{}, refused},
-		{"options of another type", key, 128, "options", signer.DecryptParams{}, "unsupported"},
+		{"no options are PKCS #1 v1.5", key, 256, nil, signer.DecryptParams{Scheme: signer.PKCS1v15}, ""},
+		{"PKCS #1 v1.5", key, 256, &rsa.PKCS1v15DecryptOptions{}, signer.DecryptParams{Scheme: signer.PKCS1v15}, ""},
+		{"a session key", key, 256, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 48}, signer.DecryptParams{Scheme: signer.PKCS1v15, SessionKeyLen: 48}, ""},
+		{"the longest session key", key, 256, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 245}, signer.DecryptParams{Scheme: signer.PKCS1v15, SessionKeyLen: 245}, ""},
+		{"a longer session key", key, 256, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: 246}, signer.DecryptParams{}, refused},
+		{"a negative session key", key, 256, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: -1}, signer.DecryptParams{}, refused},
+		{"OAEP", key, 256, &rsa.OAEPOptions{Hash: crypto.SHA256}, signer.DecryptParams{Scheme: signer.OAEP, Hash: crypto.SHA256, MGFHash: crypto.SHA256}, ""},
+		{"OAEP with all its options", key, 256, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}, signer.DecryptParams{Scheme: signer.OAEP, Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}, ""},
+		{"OAEP without a hash", key, 256, &rsa.OAEPOptions{}, signer.DecryptParams{}, "unsupported"},
+		{"OAEP with no such hash", key, 256, &rsa.OAEPOptions{Hash: 99}, signer.DecryptParams{}, "unsupported"},
+		{"OAEP with no such hash in MGF1", key, 256, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: 99}, signer.DecryptParams{}, "unsupported"},
+		{"OAEP with a hash that does not fit", newRSA(t, 1024).Public(), 128, &rsa.OAEPOptions{Hash: crypto.SHA512}, signer.DecryptParams{}, refused},
+		{"a ciphertext too short", key, 255, nil, signer.DecryptParams{}, refused},
+		{"a ciphertext too long", key, 257, nil, signer.DecryptParams{}, refused},
+		{"options of another type", key, 256, "options", signer.DecryptParams{}, "unsupported"},
 		{"ECDSA", newECDSA(t, elliptic.P256()).Public(), 128, nil, signer.DecryptParams{}, "unsupported"},
 		{"no key", nil, 128, nil, signer.DecryptParams{}, "unsupported"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := signer.ParseDecrypt(tt.key, make([]byte, tt.n), tt.opts)
+			if (tt.want.Scheme == signer.PKCS1v15 || tt.want.MGFHash == crypto.SHA1) && refusedInFIPS(t, err) {
+				return
+			}
 			checkError(t, err, tt.err)
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("wrong parameters (-want +got):\n%s", d)

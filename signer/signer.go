@@ -5,8 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/fips140"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -74,12 +72,8 @@ func (s *Signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 
 // sign lets f sign input, and verifies it as the signature of digest.
 func (s *Signer) sign(p SignParams, input, digest []byte, opts crypto.SignerOpts, f func(context.Context, []byte, crypto.SignerOpts) ([]byte, error)) ([]byte, error) {
-	op := Operation{Use: UseSign, Scheme: p.Scheme, Hash: p.Hash}
-	if p.Scheme == PSS {
-		op.MGFHash = p.Hash
-	}
 	var sig []byte
-	err := s.d.use(s.ctx, op, func(ctx context.Context) (err error) {
+	err := s.d.use(s.ctx, signOperation(p, s.d.pub), func(ctx context.Context) (err error) {
 		sig, err = f(ctx, input, opts)
 		return err
 	})
@@ -93,6 +87,15 @@ func (s *Signer) sign(p SignParams, input, digest []byte, opts crypto.SignerOpts
 		s.d.verified.Store(true)
 	}
 	return sig, nil
+}
+
+// signOperation is the use of a key for p.
+func signOperation(p SignParams, pub crypto.PublicKey) Operation {
+	op := Operation{Use: UseSign, Scheme: p.Scheme, Hash: p.Hash, Public: pub}
+	if p.Scheme == PSS {
+		op.MGFHash = p.Hash
+	}
+	return op
 }
 
 func (s *Signer) mustVerify(scheme Scheme) bool {
@@ -125,9 +128,6 @@ func verify(pub crypto.PublicKey, p SignParams, input, sig []byte) error {
 	case ed25519.PublicKey:
 		ok = ed25519.VerifyWithOptions(pub, input, sig, &ed25519.Options{Hash: p.Hash, Context: p.Context}) == nil
 	}
-	if err == nil && !ok && notInFIPS(pub, p) {
-		err = errors.New("FIPS 140 mode is enforced (GODEBUG=fips140=only)")
-	}
 	switch {
 	case ok:
 		return nil
@@ -135,22 +135,6 @@ func verify(pub crypto.PublicKey, p SignParams, input, sig []byte) error {
 		return fmt.Errorf("%w: verification of the signature, which was withheld: %w", ErrUnsupported, err)
 	}
 	return ErrBadSignature
-}
-
-// notInFIPS reports whether the standard library, where it enforces FIPS 140, refuses
-// to verify without saying so by the type of its error.
-func notInFIPS(pub crypto.PublicKey, p SignParams) bool {
-	if !fips140.Enforced() {
-		return false
-	}
-	if key, ok := pub.(*ecdsa.PublicKey); ok {
-		switch key.Curve {
-		case elliptic.P224(), elliptic.P256(), elliptic.P384(), elliptic.P521():
-			return false
-		}
-		return true
-	}
-	return p.Scheme == Ed25519 && p.Hash == 0 && p.Context != ""
 }
 
 // SignMessage hashes msg with opts.HashFunc and signs the digest; for Ed25519 with
@@ -170,12 +154,15 @@ func (s *Signer) SignMessage(rand io.Reader, msg []byte, opts crypto.SignerOpts)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.d.opts.Policy.Check(signOperation(p, s.d.pub)); err != nil { // before msg is hashed
+		return nil, err
+	}
 	// Once verified is set it stays: sign does not verify what has no digest here.
 	onDevice := s.d.opts.Hash == HashOnDevice
 	var digest []byte
 	if !onDevice || s.mustVerify(p.Scheme) {
-		if !hash.Available() {
-			return nil, notAvailable(hash)
+		if err := checkHash(hash); err != nil {
+			return nil, err
 		}
 		h := hash.New()
 		h.Write(msg)

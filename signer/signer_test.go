@@ -25,14 +25,23 @@ import (
 	"github.com/cardoki/cardoki/signer"
 )
 
-func sum(hash crypto.Hash, msg string) []byte {
-	h := hash.New()
-	h.Write([]byte(msg))
-	return h.Sum(nil)
+// sum is a digest from elsewhere.
+func sum(hash crypto.Hash, msg string) (digest []byte) {
+	outside(func() {
+		h := hash.New()
+		h.Write([]byte(msg))
+		digest = h.Sum(nil)
+	})
+	return digest
 }
 
 // verifies reports whether sig is a signature of msg by key as opts asks.
-func verifies(key crypto.PublicKey, msg string, sig []byte, opts crypto.SignerOpts) bool {
+func verifies(key crypto.PublicKey, msg string, sig []byte, opts crypto.SignerOpts) (ok bool) {
+	outside(func() { ok = verifiesOutside(key, msg, sig, opts) })
+	return ok
+}
+
+func verifiesOutside(key crypto.PublicKey, msg string, sig []byte, opts crypto.SignerOpts) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		hash := opts.HashFunc()
@@ -49,19 +58,21 @@ func verifies(key crypto.PublicKey, msg string, sig []byte, opts crypto.SignerOp
 }
 
 func TestSigner_signsLikeTheKey(t *testing.T) {
-	rsaKey, ecKey, edKey := newRSA(t, 1024), newECDSA(t, elliptic.P384()), newEd25519(t)
+	rsaKey, ecKey, edKey := newRSA(t, 2048), newECDSA(t, elliptic.P384()), newEd25519(t)
 	for _, tt := range []struct {
 		name string
 		key  signer.Key
 		opts crypto.SignerOpts
+		fips bool // it is refused where FIPS 140 is enforced
 	}{
-		{"RSA PKCS #1 v1.5", rsaKey, crypto.SHA256},
-		{"RSA-PSS, salt as long as the hash", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384}},
-		{"RSA-PSS, longest salt", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: crypto.SHA256}},
-		{"RSA-PSS, short salt", rsaKey, &rsa.PSSOptions{SaltLength: 7, Hash: crypto.SHA1}},
-		{"ECDSA", ecKey, crypto.SHA384},
-		{"ECDSA, SHA3", ecKey, crypto.SHA3_256},
-		{"Ed25519", edKey, crypto.Hash(0)},
+		{"RSA PKCS #1 v1.5", rsaKey, crypto.SHA256, false},
+		{"RSA-PSS, salt as long as the hash", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA384}, false},
+		{"RSA-PSS, longest salt", rsaKey, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: crypto.SHA256}, false},
+		{"RSA-PSS, a salt longer than the digest", rsaKey, &rsa.PSSOptions{SaltLength: 33, Hash: crypto.SHA256}, true},
+		{"RSA-PSS, short salt", rsaKey, &rsa.PSSOptions{SaltLength: 7, Hash: crypto.SHA1}, true},
+		{"ECDSA", ecKey, crypto.SHA384, false},
+		{"ECDSA, SHA3", ecKey, crypto.SHA3_256, false},
+		{"Ed25519", edKey, crypto.Hash(0), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := signer.New(tt.key, &signer.Options{Verify: signer.VerifyAlways})
@@ -70,19 +81,22 @@ func TestSigner_signsLikeTheKey(t *testing.T) {
 			if hash := tt.opts.HashFunc(); hash != 0 {
 				input = sum(hash, msg)
 			}
-			sig, err := s.Sign(rand.Reader, input, tt.opts)
-			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
-				t.Errorf("Sign: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
+			check := func(how string, sig []byte, err error) {
+				t.Helper()
+				if tt.fips && refusedInFIPS(t, err) {
+					return
+				}
+				if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
+					t.Errorf("%s: got error %v and a signature that verifies %v", how, err, verifies(s.Public(), msg, sig, tt.opts))
+				}
 			}
+			sig, err := s.Sign(rand.Reader, input, tt.opts)
+			check("Sign", sig, err)
 			// SignMessage hashes, and signs the same.
 			sig, err = s.SignMessage(nil, []byte(msg), tt.opts)
-			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
-				t.Errorf("SignMessage: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
-			}
+			check("SignMessage", sig, err)
 			sig, err = crypto.SignMessage(s, nil, []byte(msg), tt.opts)
-			if err != nil || !verifies(s.Public(), msg, sig, tt.opts) {
-				t.Errorf("crypto.SignMessage: got error %v and a signature that verifies %v", err, verifies(s.Public(), msg, sig, tt.opts))
-			}
+			check("crypto.SignMessage", sig, err)
 		})
 	}
 	// The one scheme without randomness gives the same bytes by both ways.
@@ -132,7 +146,7 @@ func TestSigner_asksTheKeyOnlyForWhatItCanDo(t *testing.T) {
 func TestSigner_givesItsContextToTheKey(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	key := newRSA(t, 1024)
+	key := newRSA(t, 2048)
 	if _, err := signer.New(key, &signer.Options{Context: ctx}).Sign(nil, make([]byte, 32), crypto.SHA256); !errors.Is(err, context.Canceled) {
 		t.Errorf("Sign: got error %v, want context.Canceled", err)
 	}
@@ -140,7 +154,7 @@ func TestSigner_givesItsContextToTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Decrypt(nil, make([]byte, 128), nil); !errors.Is(err, context.Canceled) {
+	if _, err := d.Decrypt(nil, make([]byte, 256), &rsa.OAEPOptions{Hash: crypto.SHA256}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Decrypt: got error %v, want context.Canceled", err)
 	}
 }
@@ -154,6 +168,7 @@ func flip(sig []byte) []byte {
 func TestSigner_withholdsBadSignatures(t *testing.T) {
 	digest := sum(crypto.SHA256, "message")
 	pss := &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
+	rsaKey, otherRSA := newRSA(t, 2048), newRSA(t, 2048)
 	type want struct{ first, later bool } // caught at the first signature, at a later one
 	for _, tt := range []struct {
 		name   string
@@ -171,13 +186,9 @@ func TestSigner_withholdsBadSignatures(t *testing.T) {
 		{"ECDSA never", false, crypto.SHA256, signer.VerifyNever, want{false, false}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			newKey := func() (signer.Key, *memoryKey) {
-				if tt.rsa {
-					key := newRSA(t, 1024)
-					return key, &key.memoryKey
-				}
-				key := newECDSA(t, elliptic.P256())
-				return key, key
+			newKey := func() *memoryKey { return newECDSA(t, elliptic.P256()) }
+			if tt.rsa {
+				newKey = func() *memoryKey { return &memoryKey{Signer: rsaKey.Signer} }
 			}
 			check := func(what string, s *signer.Signer, caught bool) {
 				t.Helper()
@@ -189,20 +200,23 @@ func TestSigner_withholdsBadSignatures(t *testing.T) {
 					t.Errorf("%s: got %d bytes and error %v, want a signature", what, len(sig), err)
 				}
 			}
-			key, memory := newKey()
+			key := newKey()
 			s := signer.New(key, &signer.Options{Verify: tt.policy})
-			memory.disturb = flip
+			key.disturb = flip
 			check("faulty from the start", s, tt.want.first)
 			check("faulty again", s, tt.want.first) // a failure does not count as the first
-			memory.disturb = nil
+			key.disturb = nil
 			check("sound", s, false)
-			memory.disturb = flip
+			key.disturb = flip
 			check("faulty later", s, tt.want.later)
 
 			// The handle has come to mean another key, which signs well.
-			key, memory = newKey()
-			_, other := newKey()
-			memory.disturb = func([]byte) []byte {
+			key = newKey()
+			other := newKey()
+			if tt.rsa {
+				other = &otherRSA.memoryKey
+			}
+			key.disturb = func([]byte) []byte {
 				sig, err := other.Signer.Sign(rand.Reader, digest, tt.opts)
 				if err != nil {
 					t.Fatal(err)
@@ -215,37 +229,36 @@ func TestSigner_withholdsBadSignatures(t *testing.T) {
 }
 
 func TestDecrypter(t *testing.T) {
-	key := newRSA(t, 1024)
+	key := newRSA(t, 2048)
 	d, err := signer.NewDecrypter(key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pub := d.Public().(*rsa.PublicKey)
 	msg := []byte("0123456789ABCDEF")
-	pkcs1, err := rsa.EncryptPKCS1v15(rand.Reader, pub, msg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	oaep := &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1, Label: []byte("label")}
-	ct, err := rsa.EncryptOAEPWithOptions(rand.Reader, pub, msg, oaep)
-	if err != nil {
-		t.Fatal(err)
-	}
+	oaep := &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA384, Label: []byte("label")}
+	sha1 := &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}
+	pkcs1, ct := encrypt(t, pub, msg, nil), encrypt(t, pub, msg, oaep)
 	for _, tt := range []struct {
 		name string
 		ct   []byte
 		opts crypto.DecrypterOpts
 		want string
+		fips bool // it is refused where FIPS 140 is enforced
 	}{
-		{"PKCS #1 v1.5", pkcs1, nil, ""},
-		{"a session key", pkcs1, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: len(msg)}, ""},
-		{"OAEP", ct, oaep, ""},
-		{"OAEP with another label", ct, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA1}, "decryption"},
-		{"options of another type", ct, 7, "unsupported"},
-		{"a ciphertext too short", ct[1:], nil, refused},
+		{"PKCS #1 v1.5", pkcs1, nil, "", true},
+		{"a session key", pkcs1, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: len(msg)}, "", true},
+		{"OAEP", ct, oaep, "", false},
+		{"OAEP with SHA-1", encrypt(t, pub, msg, sha1), sha1, "", true},
+		{"OAEP with another label", ct, &rsa.OAEPOptions{Hash: crypto.SHA256, MGFHash: crypto.SHA384}, "decryption", false},
+		{"options of another type", ct, 7, "unsupported", false},
+		{"a ciphertext too short", ct[1:], nil, refused, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := d.Decrypt(nil, tt.ct, tt.opts)
+			if tt.fips && refusedInFIPS(t, err) {
+				return
+			}
 			checkError(t, err, tt.want)
 			if tt.want == "" && !bytes.Equal(got, msg) {
 				t.Errorf("got %d bytes, want the plaintext", len(got))
@@ -257,6 +270,23 @@ func TestDecrypter(t *testing.T) {
 	}
 	_, err = signer.NewDecrypter(ecDecrypter{newECDSA(t, elliptic.P256())}, nil)
 	checkError(t, err, "unsupported")
+}
+
+// encrypt is what a peer does: PKCS #1 v1.5 where oaep is nil.
+func encrypt(t *testing.T, pub *rsa.PublicKey, msg []byte, oaep *rsa.OAEPOptions) (ciphertext []byte) {
+	t.Helper()
+	var err error
+	outside(func() {
+		if oaep == nil {
+			ciphertext, err = rsa.EncryptPKCS1v15(rand.Reader, pub, msg)
+		} else {
+			ciphertext, err = rsa.EncryptOAEPWithOptions(rand.Reader, pub, msg, oaep)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ciphertext
 }
 
 // An ecDecrypter claims to decrypt with a key that cannot.
