@@ -33,18 +33,21 @@ test: deps-if-allowed ## vet and all tests, with the race detector, on real part
 	$(GO) vet -tags libpcsclite ./pcsc/...
 	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite ./pcsc ./pcsc/pcsctest
 	$(GO) test -race -count 1 -timeout 5m -tags libpcsclite -run 'TestChaos|TestSharing|TestSoak|TestTransmitters' ./internal/system
+	GODEBUG=fips140=only $(GO) test -count 1 -timeout 3m ./signer/...
 	cd internal/peers && $(GO) vet ./...
+	cd examples/sign-cms && $(GO) vet ./...
 
 bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 	@echo "# $$(uname -sm), $$(nproc) cores,$$(sed -n 's/^model name\s*://p' /proc/cpuinfo 2>/dev/null | head -1), $$($(GO) version)"
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki ./internal/ck
+	$(GO) test -run '^$$' -bench BenchmarkHandshake -benchmem ./internal/system
 	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 chaos: deps-if-allowed ## what happens to programs at a card and to services at a token, 200 times each
 	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run "TestChaos|TestHealing" -v ./internal/system
 
-soak: deps-if-allowed ## a million exchanges with a card, a million signatures by a token: memory stays as it is
-	CARDOKI_SOAK=1000000 $(GO) test -count 1 -timeout 60m -run TestSoak -v ./internal/system
+soak: deps-if-allowed ## a million exchanges with a card, a million signatures by a token, a minute of TLS: memory stays as it is
+	CARDOKI_SOAK=1000000 CARDOKI_SOAK_TLS=60 $(GO) test -count 1 -timeout 60m -run TestSoak -v ./internal/system
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for p in $$($(GO) list ./...); do \
