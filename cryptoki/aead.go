@@ -247,13 +247,12 @@ func (c *tokenCipher) Open(dst, nonce, ciphertext, additionalData []byte) ([]byt
 // PKCS#11 3.0, which make one call a message. It is used by one goroutine at a time. Its
 // session can do other things meanwhile, as far as the module allows.
 type MessageCipher struct {
-	s       *Session
-	opts    AEADOptions
-	open    bool // it opens, and does not seal
-	begun   bool
-	mech    ck.Mechanism
-	tag     []byte
-	current []byte // additional data
+	s     *Session
+	opts  AEADOptions
+	open  bool // it opens, and does not seal
+	begun bool
+	mech  ck.Mechanism
+	tag   []byte
 }
 
 // MessageSealer returns a MessageCipher that seals with the key. opts is as for

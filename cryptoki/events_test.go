@@ -82,14 +82,7 @@ func TestModule_EventsEndWithTheirContext(t *testing.T) {
 
 func TestOptions_LoggerGetsCallsAndNoSecrets(t *testing.T) {
 	keys := testKeys(t)
-	c, err := cryptokitest.New(t.TempDir(), &cryptokitest.Options{Keys: keys, PIN: "4711-secret"})
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := newTestModule(t, &cryptokitest.Options{Keys: keys, PIN: "4711-secret"})
 	var log bytes.Buffer
 	m, err := cryptoki.Open(c.Path(), &cryptoki.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if errors.Is(err, errors.ErrUnsupported) {

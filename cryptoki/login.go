@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cardoki/cardoki/internal/ck"
 )
@@ -427,10 +428,17 @@ func (p *Pool) refuse(pin []byte) {
 	}
 	salt := make([]byte, 16)
 	rand.Read(salt)
-	sum := sha256.Sum256(append(salt[:16:16], pin...))
+	sum := saltedSum(salt, pin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wrongSalt, p.wrongPIN = salt, sum
+}
+
+// saltedSum is SHA-256 over salt and PIN, which is left nowhere.
+func saltedSum(salt, pin []byte) [sha256.Size]byte {
+	b := slices.Concat(salt, pin)
+	defer clear(b)
+	return sha256.Sum256(b)
 }
 
 func (p *Pool) wasRefused(pin []byte) bool {
@@ -439,6 +447,6 @@ func (p *Pool) wasRefused(pin []byte) bool {
 	if pin == nil || p.wrongSalt == nil {
 		return false
 	}
-	sum := sha256.Sum256(append(p.wrongSalt[:16:16], pin...))
+	sum := saltedSum(p.wrongSalt, pin)
 	return subtle.ConstantTimeCompare(sum[:], p.wrongPIN[:]) == 1
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -18,7 +19,15 @@ import (
 	"github.com/cardoki/cardoki/internal/system"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+func TestMain(m *testing.M) { leak.Main(cleaning{m}) }
+
+// cleaning removes what the tests have built.
+type cleaning struct{ *testing.M }
+
+func (c cleaning) Run() int {
+	defer func() { os.RemoveAll(testLibrary.dir) }()
+	return c.M.Run()
+}
 
 // openModule opens the module of a token of SoftHSM2 for the time of the test.
 func openModule(t testing.TB, hsm *system.SoftHSM, opts ...*cryptoki.Options) *cryptoki.Module {

@@ -1,7 +1,6 @@
 package cryptoki
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -87,8 +86,8 @@ func (s *Session) setInput(input []byte) {
 // setMechanism makes a copy of m the mechanism of the next call.
 func (s *Session) setMechanism(m Mechanism) {
 	s.mech = ck.Mechanism{
-		Type: m.m.Type, Kind: m.m.Kind, A: m.m.A, B: m.m.B, C: m.m.C, D: m.m.D,
-		Data: bytes.Clone(m.m.Data), Data2: bytes.Clone(m.m.Data2), Login: s.always, PIN: s.alwaysPIN,
+		Type: m.m.Type, Kind: m.m.Kind, A: m.m.A, B: m.m.B, C: m.m.C, D: m.m.D, Login: s.always, PIN: s.alwaysPIN,
+		Data: append(s.mech.Data[:0], m.m.Data...), Data2: append(s.mech.Data2[:0], m.m.Data2...),
 	}
 }
 

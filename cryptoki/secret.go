@@ -142,6 +142,9 @@ func (s *Session) make(ctx context.Context, function string, m Mechanism, key Ob
 	}
 	s.setInput(input)
 	s.setMechanism(m)
+	if s.mech.Kind == ck.PBKDF2 && s.m.quirks.PasswordPointer {
+		s.mech.Kind = ck.PBKDF2Pointer
+	}
 	s.object = key.handle
 	if err := s.run(ctx, call); err != nil {
 		return Object{}, err

@@ -115,9 +115,9 @@ func (m *Module) newSession(slot SlotID, readWrite bool, o owner) (*Session, err
 	ses.stamp = stamp{m.in.Generation(), m.epochs.Add(1)}
 	// It is on the module's list before it is open, so that Module.Close either prevents
 	// it or finds it.
+	leak.Opened(ses, "cryptoki.Session")
 	m.sessions[ses] = struct{}{}
 	m.mu.Unlock()
-	leak.Opened(ses, "cryptoki.Session")
 	return ses, nil
 }
 
@@ -224,6 +224,7 @@ func (s *Session) begin(ctx context.Context) error {
 
 // end gives the session back. If it was closed meanwhile, it is closed here.
 func (s *Session) end() {
+	s.wipeMechanism()
 	if !s.state.CompareAndSwap(sessionBusy, 0) {
 		s.worker.stop()
 		s.finish()
@@ -239,6 +240,12 @@ func (s *Session) retire() {
 // closed reports whether the session is closed or about to be.
 func (s *Session) closed() bool { return s.state.Load()&sessionClosed != 0 }
 
+// wipeMechanism clears the parameter of the last call, which may be a password.
+func (s *Session) wipeMechanism() {
+	clear(s.mech.Data[:cap(s.mech.Data)])
+	clear(s.mech.Data2[:cap(s.mech.Data2)])
+}
+
 // finish closes the session in the module. Whoever set the state to closed calls
 // it, once, with no call running.
 func (s *Session) finish() error {
@@ -247,6 +254,7 @@ func (s *Session) finish() error {
 	s.tmpl.Reset()
 	s.priv.Reset()
 	clear(s.alwaysPIN)
+	s.wipeMechanism()
 	var err error
 	if s.handle != 0 && !s.forgotten.Load() {
 		s.call((*Session).callClose)

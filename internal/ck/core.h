@@ -12,13 +12,15 @@ enum {
 	ck_arguments_bad = 0x7,
 	ck_function_failed = 0x6,
 	ck_function_not_supported = 0x54,
+	ck_buffer_too_small = 0x150,
 	ck_max_attributes = 64,
 	ck_context_specific = 2, // CKU_CONTEXT_SPECIFIC
 	ck_dont_block = 1,       // CKF_DONT_BLOCK
 };
 
-// A ck_module is a ck_list. cgo does not know, and so does not look for Go's pointers
-// among its pointers to functions at each call.
+// A ck_module is a ck_list. cgo takes it for a byte, and so does not look for Go's
+// pointers among its pointers to functions, or behind a type that it does not know: at
+// each call that takes 2 ns.
 typedef unsigned char ck_module;
 
 #define CK_CALL(module, place, types, args) \
@@ -259,7 +261,9 @@ static ck_about ck_get_session_info(ck_module *l, ck_uint session) {
 }
 
 // ck_list_of does C_GetSlotList and C_GetMechanismList into out, which has room for max. With
-// CKR_BUFFER_TOO_SMALL n is how many there are. which is tokenPresent or the slot.
+// CKR_BUFFER_TOO_SMALL n is how many there are. which is tokenPresent or the slot. The number
+// is asked for first: that is when a module looks at its slots, and NSS writes all its
+// mechanisms, however few there is room for.
 static ck_result ck_list_of(ck_module *l, ck_uint place, ck_uint which, ck_uint *out, ck_uint max) {
 	ck_ulong some[256], count = max < 256 ? (ck_ulong)max : 256;
 	ck_ulong *to = some;
@@ -268,16 +272,19 @@ static ck_result ck_list_of(ck_module *l, ck_uint place, ck_uint which, ck_uint 
 	to = (ck_ulong *)out;
 	count = max;
 #endif
-	if (place == CK_C_GetSlotList) {
-		ck_ulong n = 0; // asking for the number is when a module looks at its slots
-		r.rv = CK_CALL(l, place, (ck_byte, ck_ulong *, ck_ulong *), (which != 0, NULL, &n));
-		if (r.rv == ck_ok)
-			r.rv = CK_CALL(l, place, (ck_byte, ck_ulong *, ck_ulong *), (which != 0, to, &count));
-	} else {
-		r.rv = CK_CALL(l, place, (ck_ulong, ck_ulong *, ck_ulong *), ((ck_ulong)which, to, &count));
+	for (int pass = 0; pass < 2; pass++) {
+		ck_ulong n = pass ? count : 0, *list = pass ? to : NULL;
+		if (place == CK_C_GetSlotList)
+			r.rv = CK_CALL(l, place, (ck_byte, ck_ulong *, ck_ulong *), (which != 0, list, &n));
+		else
+			r.rv = CK_CALL(l, place, (ck_ulong, ck_ulong *, ck_ulong *), ((ck_ulong)which, list, &n));
+		r.n = n;
+		if (r.rv == ck_ok && !pass && n > count)
+			r.rv = ck_buffer_too_small;
+		if (r.rv != ck_ok)
+			return r;
 	}
-	r.n = count;
-	if (r.rv == ck_ok && r.n > max)
+	if (r.n > count)
 		r.rv = ck_function_failed;
 #if defined _WIN64
 	for (ck_uint i = 0; r.rv == ck_ok && i < r.n; i++)

@@ -51,15 +51,17 @@ func (in *Instance) DecryptMessage(session uint, m *Mechanism, aad, input, out [
 }
 
 func (in *Instance) copying(f func(FunctionList, uint, *Mechanism, uint, []byte, []byte) Result, session uint, m *Mechanism, key uint, input, out []byte) Result {
-	mech, o := m.clone(), make([]byte, len(out))
-	r := f(in.FunctionList, session, mech, key, bytes.Clone(input), o)
+	mech, i, o := m.clone(), bytes.Clone(input), make([]byte, len(out))
+	r := f(in.FunctionList, session, mech, key, i, o)
+	clear(i)
 	mech.giveBack(m)
 	return r.giveBack(out, o)
 }
 
 func (in *Instance) copyingMessage(f func(FunctionList, uint, *Mechanism, []byte, []byte, []byte) Result, session uint, m *Mechanism, aad, input, out []byte) Result {
-	mech, o := m.clone(), make([]byte, len(out))
-	r := f(in.FunctionList, session, mech, bytes.Clone(aad), bytes.Clone(input), o)
+	mech, i, o := m.clone(), bytes.Clone(input), make([]byte, len(out))
+	r := f(in.FunctionList, session, mech, bytes.Clone(aad), i, o)
+	clear(i)
 	mech.giveBack(m)
 	return r.giveBack(out, o)
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,6 +68,10 @@ func testNSS(t *testing.T, path string) {
 	slots, rv := fl.GetSlotList(true)
 	if rv != 0 || len(slots) == 0 {
 		t.Fatalf("C_GetSlotList: %#x, %v", rv, slots)
+	}
+	// More than there is room for at first.
+	if mechanisms, rv := fl.GetMechanismList(slots[0]); rv != 0 || len(mechanisms) < 129 || !slices.Contains(mechanisms, pkcs11.CKM_AES_GCM) {
+		t.Errorf("C_GetMechanismList: %#x, %d mechanisms", rv, len(mechanisms))
 	}
 	s, rv := fl.OpenSession(slots[0], pkcs11.CKF_RW_SESSION)
 	if rv != 0 {
