@@ -71,7 +71,7 @@ func (rv RV) Is(target error) bool {
 	return ok && other == rv
 }
 
-// meaning says in words what the more common values mean and what to do.
+// meaning says in words what a value of the standard means and what to do.
 func (rv RV) meaning() string {
 	switch rv {
 	case CKR_HOST_MEMORY:
@@ -162,6 +162,90 @@ func (rv RV) meaning() string {
 		return "the module was finalized by someone else in this process"
 	case CKR_CRYPTOKI_ALREADY_INITIALIZED:
 		return "the module was initialized by someone else in this process"
+	case CKR_OK:
+		return "success"
+	case CKR_CANCEL, CKR_FUNCTION_CANCELED:
+		return "it was cancelled, at the token or by the application"
+	case CKR_NO_EVENT:
+		return "no slot has changed"
+	case CKR_ACTION_PROHIBITED:
+		return "the object's attributes or the token's policy forbid it"
+	case CKR_AEAD_DECRYPT_FAILED:
+		return "the message is not authentic"
+	case CKR_FUNCTION_NOT_PARALLEL, CKR_SESSION_PARALLEL_NOT_SUPPORTED:
+		return "the module does nothing in parallel in one session"
+	case CKR_KEY_NOT_NEEDED, CKR_KEY_CHANGED, CKR_KEY_NEEDED:
+		return "the saved state goes with another key, with one, or with none"
+	case CKR_KEY_INDIGESTIBLE:
+		return "the value of this key cannot be hashed"
+	case CKR_KEY_NOT_WRAPPABLE:
+		return "the key leaves only under a key that the security officer trusts"
+	case CKR_KEY_UNEXTRACTABLE:
+		return "the key never leaves the token"
+	case CKR_SESSION_EXISTS:
+		return "a session with the token is open; close them all first"
+	case CKR_SESSION_READ_ONLY_EXISTS:
+		return "a read-only session is open, and the security officer has none"
+	case CKR_SESSION_READ_WRITE_SO_EXISTS:
+		return "the security officer is logged in, who has no read-only sessions"
+	case CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID:
+		return "the wrapping key is gone, or the session is not logged in any more"
+	case CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_SIZE_RANGE:
+		return "the wrapping key has the wrong size"
+	case CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_INCONSISTENT:
+		return "the mechanism is one for another type of wrapping key"
+	case CKR_USER_TYPE_INVALID:
+		return "the token has no such user"
+	case CKR_USER_TOO_MANY_TYPES:
+		return "the token cannot have one more user logged in"
+	case CKR_WRAPPED_KEY_INVALID, CKR_WRAPPED_KEY_LEN_RANGE:
+		return "it is no key wrapped by this mechanism under this key"
+	case CKR_RANDOM_SEED_NOT_SUPPORTED:
+		return "the token's random numbers take no seed"
+	case CKR_RANDOM_NO_RNG:
+		return "the token makes no random numbers"
+	case CKR_DOMAIN_PARAMS_INVALID:
+		return "the token does not take these parameters of a curve or group"
+	case CKR_SAVED_STATE_INVALID:
+		return "the saved state is not one that can be gone on with"
+	case CKR_INFORMATION_SENSITIVE:
+		return "what was asked for does not leave the token"
+	case CKR_STATE_UNSAVEABLE:
+		return "the state of this operation cannot be saved"
+	case CKR_MUTEX_BAD, CKR_MUTEX_NOT_LOCKED:
+		return "the module and its locks disagree"
+	case CKR_NEW_PIN_MODE, CKR_NEXT_OTP:
+		return "the token wants its next one-time password, or a new PIN"
+	case CKR_EXCEEDED_MAX_ITERATIONS:
+		return "no prime or parameter was found in as many tries as the token makes"
+	case CKR_FIPS_SELF_TEST_FAILED:
+		return "the module failed its self-test and refuses to work"
+	case CKR_LIBRARY_LOAD_FAILED:
+		return "a library that the module needs cannot be loaded"
+	case CKR_PIN_TOO_WEAK:
+		return "the token wants a stronger PIN"
+	case CKR_PUBLIC_KEY_INVALID:
+		return "the token says that it is no valid public key"
+	case CKR_FUNCTION_REJECTED:
+		return "the person at the token said no"
+	case CKR_TOKEN_RESOURCE_EXCEEDED:
+		return "the token is short of memory or time; try again later"
+	case CKR_OPERATION_CANCEL_FAILED:
+		return "the operation cannot be cancelled"
+	case CKR_KEY_EXHAUSTED:
+		return "the key was used as often as it may be"
+	case CKR_PENDING:
+		return "the operation goes on; ask again"
+	case CKR_SESSION_ASYNC_NOT_SUPPORTED:
+		return "the token has no asynchronous sessions"
+	case CKR_SEED_RANDOM_REQUIRED:
+		return "the token's random numbers want a seed first"
+	case CKR_OPERATION_NOT_VALIDATED:
+		return "the token does this, but not as it was validated"
+	case CKR_TOKEN_NOT_INITIALIZED:
+		return "the token is blank; initialise it first"
+	case CKR_PARAMETER_SET_NOT_SUPPORTED:
+		return "the token does not have this set of parameters"
 	}
 	return ""
 }
