@@ -2,12 +2,14 @@ package system_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // root is the top of the module.
@@ -15,8 +17,10 @@ var root = filepath.Join("..", "..")
 
 func goTool(t *testing.T, env []string, args ...string) {
 	t.Helper()
-	cmd := exec.Command("go", args...)
-	cmd.Dir = root
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.WaitDelay = root, 5*time.Second
 	cmd.Env = append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s go %s: %v\n%s", strings.Join(env, " "), strings.Join(args, " "), err, out)
@@ -116,7 +120,24 @@ func TestREADMECommands(t *testing.T) {
 			continue // need a card, a token or a driver: tested elsewhere
 		}
 		ran++
-		t.Run(line, func(t *testing.T) { goTool(t, nil, append([]string{"run"}, strings.Fields(line)...)...) })
+		t.Run(line, func(t *testing.T) {
+			args := strings.Fields(line)
+			name, server := strings.CutSuffix(args[0], "-server")
+			if !server {
+				goTool(t, nil, append([]string{"run"}, args...)...)
+				return
+			}
+			// It goes on until it is interrupted, and writes its certificate.
+			for i, arg := range args {
+				if strings.HasSuffix(arg, ".pem") {
+					args[i] = filepath.Join(t.TempDir(), arg)
+				}
+			}
+			program := buildExample(t, strings.TrimPrefix(name, "./examples/")+"-server")
+			e := startExample(t, "/nowhere", program, append(args[1:], "-listen", "127.0.0.1:0")...)
+			e.find(listening443)
+			e.interrupt()
+		})
 	}
 	if ran == 0 {
 		t.Error("README.md has no command for a newcomer")
