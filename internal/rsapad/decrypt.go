@@ -62,7 +62,7 @@ func decodePKCS1v15(em []byte) (valid, index int) {
 // overwritten, the message aliases it, and the caller clears it.
 //
 // The error is [ErrDecryption], or one that Is [errors.ErrUnsupported] when a
-// hash is not linked into the program.
+// hash is not linked into the program, or is refused where FIPS 140 is enforced.
 func DecodeOAEP(em []byte, hash, mgfHash crypto.Hash, label []byte) ([]byte, error) {
 	for _, h := range []crypto.Hash{hash, mgfHash} {
 		if err := available(h); err != nil {

@@ -2,6 +2,7 @@ package rsapad
 
 import (
 	"crypto"
+	"crypto/fips140"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
@@ -13,7 +14,21 @@ func available(hash crypto.Hash) error {
 	if !hash.Available() {
 		return fmt.Errorf("rsapad: hash function %v is not linked into this program: %w", hash, errors.ErrUnsupported)
 	}
+	if fips140.Enforced() && !approved(hash) {
+		return fmt.Errorf("rsapad: hash function %v where FIPS 140 is enforced (GODEBUG=fips140=only): %w", hash, errors.ErrUnsupported)
+	}
 	return nil
+}
+
+// approved reports whether the standard library computes hash where FIPS 140 is enforced.
+// It panics for others there.
+func approved(hash crypto.Hash) bool {
+	switch hash {
+	case crypto.SHA224, crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA512_224, crypto.SHA512_256,
+		crypto.SHA3_224, crypto.SHA3_256, crypto.SHA3_384, crypto.SHA3_512:
+		return true
+	}
+	return false
 }
 
 // xorMGF1 XORs the mask that MGF1 makes of seed into out (RFC 8017).

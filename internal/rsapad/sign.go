@@ -83,7 +83,7 @@ func EncodePKCS1v15(k int, hash crypto.Hash, digest []byte) ([]byte, error) {
 //
 // It returns an error when digest has not the length of hash, when the salt does
 // not fit, when random fails, and one that Is [errors.ErrUnsupported] when hash
-// is not linked into the program.
+// is not linked into the program, or is refused where FIPS 140 is enforced.
 func EncodePSS(random io.Reader, modulusBits int, hash crypto.Hash, digest []byte, saltLen int) ([]byte, error) {
 	if err := available(hash); err != nil {
 		return nil, err
