@@ -22,8 +22,7 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/cardoki/cardoki/iso7816"
-	"github.com/cardoki/cardoki/iso7816/card"
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/pcsc"
 	"github.com/cardoki/cardoki/signer/prompt"
@@ -92,16 +91,11 @@ func readCertificate(path string) (*x509.Certificate, error) {
 
 // demonstrate encrypts to a card in software and lets it decrypt, with each kind of key.
 func demonstrate(ctx context.Context, out io.Writer) error {
-	managementKey := []byte("0123456789abcdef01234567")
-	app := piv.NewApplication(&piv.ApplicationOptions{PIN: []byte("123456"), ManagementKey: managementKey})
-	pin := func(context.Context, piv.PINRequest) ([]byte, error) { return []byte("123456"), nil }
-	client, err := piv.Open(ctx, iso7816.NewChannel(card.New(nil, app), nil), &piv.Options{PIN: pin})
+	client, err := place.NewCard(ctx)
 	if err != nil {
 		return err
 	}
-	if err := client.AuthenticateManagementKey(ctx, piv.AlgorithmAES192, managementKey); err != nil {
-		return err
-	}
+	defer client.Close()
 	message := bytes.Repeat([]byte("a secret of any size\n"), 10_000)
 	for _, a := range []piv.Algorithm{piv.AlgorithmRSA2048, piv.AlgorithmP256, piv.AlgorithmP384, piv.AlgorithmX25519} {
 		public, err := client.GenerateKey(ctx, piv.SlotKeyManagement, a, nil)

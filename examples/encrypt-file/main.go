@@ -1,9 +1,9 @@
 // Encrypt-file encrypts a file of any size with an AES key that never leaves its PKCS#11
 // token, and decrypts it again.
 //
-//	encrypt-file -module MODULE -uri URI -generate LABEL            a new key
-//	encrypt-file -module MODULE -uri URI -key LABEL FILE FILE.enc
-//	encrypt-file -module MODULE -uri URI -key LABEL -d FILE.enc FILE
+//	encrypt-file -module MODULE -token TOKEN -generate LABEL            a new key
+//	encrypt-file -module MODULE -token TOKEN -key LABEL FILE FILE.enc
+//	encrypt-file -module MODULE -token TOKEN -key LABEL -d FILE.enc FILE
 //
 // The token does all encryption: that is slow with most hardware; see examples/envelope for
 // a key that encrypts keys. Start it with go run ./examples/encrypt-file.

@@ -3,10 +3,10 @@
 // a data key, however much that encrypts; a new master key means that the data keys are
 // wrapped anew, and no data.
 //
-//	envelope -module MODULE -uri URI -store keys.json create               the first master key
-//	envelope -module MODULE -uri URI -store keys.json seal NAME < a > b    with the data key NAME, made if need be
-//	envelope -module MODULE -uri URI -store keys.json open NAME < b > a
-//	envelope -module MODULE -uri URI -store keys.json rotate               another master key
+//	envelope -module MODULE -token TOKEN -store keys.json create               the first master key
+//	envelope -module MODULE -token TOKEN -store keys.json seal NAME < a > b    with the data key NAME, made if need be
+//	envelope -module MODULE -token TOKEN -store keys.json open NAME < b > a
+//	envelope -module MODULE -token TOKEN -store keys.json rotate               another master key
 //
 // Start it with go run ./examples/envelope.
 package main

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/signer"
 )
@@ -120,13 +121,16 @@ func readCertificate(path string) (*x509.Certificate, error) {
 
 // emulate does all four with a card in software.
 func emulate(ctx context.Context, dir string, days int, out io.Writer) error {
-	client, err := newCard(ctx, piv.SlotSignature, piv.SlotAuthentication)
+	client, err := place.NewCard(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	var keys []crypto.Signer
 	for _, slot := range []piv.Slot{piv.SlotSignature, piv.SlotAuthentication} {
+		if _, err := client.GenerateKey(ctx, slot, piv.AlgorithmP256, nil); err != nil {
+			return err
+		}
 		key, err := client.Key(ctx, slot)
 		if err != nil {
 			return err

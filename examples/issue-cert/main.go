@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/signer"
 )
 
@@ -40,8 +41,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	caFile := flags.String("ca", "", "the authority's certificate, a PEM `file`")
 	days := flags.Int("days", 90, "how many `days` a certificate or list is valid")
 	dir := flags.String("emulate", "", "do it all with a card in software, into this `folder`")
-	var where place
-	where.flags(flags, "9C")
+	var where place.Flags
+	where.Add(flags, "9C")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	default:
 		return errors.New("name a command, ca or csr with -subject, or sign or crl with -ca; see -help")
 	}
-	key, done, err := where.open(ctx)
+	key, done, err := where.Key(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,14 @@
 // Manage-keys lists, generates, imports and deletes the keys and certificates on a PKCS#11
 // token.
 //
-//	manage-keys -module MODULE -uri URI list
-//	manage-keys -module MODULE -uri URI generate LABEL p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096
-//	manage-keys -module MODULE -uri URI import LABEL KEY.pem        PKCS #8, not encrypted
-//	manage-keys -module MODULE -uri URI certificate LABEL CERT.pem  for the key of that label
-//	manage-keys -module MODULE -uri URI delete LABEL                the key, its public key and certificate
+//	manage-keys -module MODULE -token TOKEN list
+//	manage-keys -module MODULE -token TOKEN generate KEY p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096
+//	manage-keys -module MODULE -token TOKEN import KEY KEY.pem        PKCS #8, not encrypted
+//	manage-keys -module MODULE -token TOKEN certificate KEY CERT.pem  for the key of that label
+//	manage-keys -module MODULE -token TOKEN delete KEY                the key, its public key and certificate
 //
-// URI names the token, such as 'pkcs11:token=my%20token', and may name a file with the PIN
-// (?pin-source=file:/path); else the PIN is asked for. Start it with go run
-// ./examples/manage-keys.
+// TOKEN and KEY are labels. The PIN is asked for, or is in the file that -pin-file names.
+// Start it with go run ./examples/manage-keys.
 package main
 
 import (

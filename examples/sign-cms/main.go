@@ -25,6 +25,9 @@ import (
 	"os/signal"
 
 	"github.com/smallstep/pkcs7"
+
+	"github.com/cardoki/cardoki/examples/internal/place"
+	"github.com/cardoki/cardoki/signer"
 )
 
 func main() {
@@ -40,8 +43,10 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("sign-cms", flag.ContinueOnError)
-	var where place
-	where.flags(flags)
+	emulated := flags.Bool("emulate", false, "a card in software, with a new key")
+	root := flags.String("root", "", "with -emulate: write the authority that issued the certificate to this PEM `file`")
+	var where place.Flags
+	where.Add(flags, "9C")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -52,11 +57,19 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cert, done, err := where.open(ctx)
+	open := where.Source
+	if *emulated {
+		open = func() (signer.Source, func(), error) { return emulate(ctx, *root) }
+	}
+	source, done, err := open()
 	if err != nil {
 		return err
 	}
 	defer done()
+	cert, err := source(ctx)
+	if err != nil {
+		return err
+	}
 	signature, err := sign(cert, data)
 	if err != nil {
 		return err

@@ -19,8 +19,7 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/cardoki/cardoki/iso7816"
-	"github.com/cardoki/cardoki/iso7816/card"
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/pcsc"
 	"github.com/cardoki/cardoki/signer"
@@ -111,14 +110,8 @@ func hashFile(path string) ([]byte, error) {
 
 // newCard makes a card in software with a key and a certificate for signatures.
 func newCard(ctx context.Context) (*piv.Client, error) {
-	managementKey := []byte("0123456789abcdef01234567")
-	app := piv.NewApplication(&piv.ApplicationOptions{PIN: []byte("123456"), ManagementKey: managementKey})
-	pin := func(context.Context, piv.PINRequest) ([]byte, error) { return []byte("123456"), nil }
-	client, err := piv.Open(ctx, iso7816.NewChannel(card.New(nil, app), nil), &piv.Options{PIN: pin})
+	client, err := place.NewCard(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := client.AuthenticateManagementKey(ctx, piv.AlgorithmAES192, managementKey); err != nil {
 		return nil, err
 	}
 	ca, err := piv.NewAuthority("Sign-file CA")

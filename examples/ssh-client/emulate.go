@@ -11,14 +11,18 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/signer"
 )
 
 // emulate makes a card in software.
 func emulate(ctx context.Context) (signer.Key, func(), error) {
-	client, err := newCard(ctx, piv.SlotAuthentication)
+	client, err := place.NewCard(ctx)
 	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := client.GenerateKey(ctx, piv.SlotAuthentication, piv.AlgorithmP256, nil); err != nil {
 		return nil, nil, err
 	}
 	key, err := client.Key(ctx, piv.SlotAuthentication)

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/signer"
 )
 
@@ -44,8 +45,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	port := flags.String("p", "22", "the `port` of the server")
 	public := flags.Bool("public", false, "print the public key, and do nothing else")
 	emulated := flags.Bool("emulate", false, "a card in software, and a server that wants it")
-	var where place
-	where.flags(flags, "9A")
+	var where place.Flags
+	where.Add(flags, "9A")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if !*public && !*emulated && (!ok || flags.NArg() < 2) {
 		return errors.New("name USER@HOST and a command; see -help")
 	}
-	open := where.open
+	open := where.Key
 	if *emulated {
 		open = emulate
 	}

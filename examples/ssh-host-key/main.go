@@ -25,6 +25,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/signer"
 )
@@ -45,12 +46,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	listen := flags.String("listen", "localhost:2222", "listen at this `address`")
 	authorized := flags.String("authorized", "", "let in only those whose key is in this `file`, as in authorized_keys")
 	emulated := flags.Bool("emulate", false, "a card in software, with a new key")
-	var where place
-	where.flags(flags, "9E") // card authentication, which asks for no PIN
+	var where place.Flags
+	where.Add(flags, "9E") // card authentication, which asks for no PIN
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	open := where.open
+	open := where.Key
 	if *emulated {
 		open = emulate
 	}
@@ -80,8 +81,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // emulate makes a card in software.
 func emulate(ctx context.Context) (signer.Key, func(), error) {
-	client, err := newCard(ctx, piv.SlotCardAuthentication)
+	client, err := place.NewCard(ctx)
 	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := client.GenerateKey(ctx, piv.SlotCardAuthentication, piv.AlgorithmP256, nil); err != nil {
 		return nil, nil, err
 	}
 	key, err := client.Key(ctx, piv.SlotCardAuthentication)

@@ -11,8 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/cardoki/cardoki/iso7816"
-	"github.com/cardoki/cardoki/iso7816/card"
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/iso7816/piv"
 	"github.com/cardoki/cardoki/signer"
 )
@@ -20,14 +19,8 @@ import (
 // emulate makes a card in software and a server that lets in only its holder, whose URL
 // and authority it sets.
 func emulate(ctx context.Context, config *tls.Config, url *string) (signer.Source, func(), error) {
-	managementKey := []byte("0123456789abcdef01234567")
-	app := piv.NewApplication(&piv.ApplicationOptions{PIN: []byte("123456"), ManagementKey: managementKey})
-	pin := func(context.Context, piv.PINRequest) ([]byte, error) { return []byte("123456"), nil }
-	client, err := piv.Open(ctx, iso7816.NewChannel(card.New(nil, app), nil), &piv.Options{PIN: pin})
+	client, err := place.NewCard(ctx)
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := client.AuthenticateManagementKey(ctx, piv.AlgorithmAES192, managementKey); err != nil {
 		return nil, nil, err
 	}
 	ca, err := piv.NewAuthority("TLS demonstration CA")

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/signer"
 )
 
@@ -39,15 +40,16 @@ const maxPage = 1 << 20
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("tls-client", flag.ContinueOnError)
 	servers := flags.String("servers", "", "trust servers with a certificate by an authority in this PEM `file`, instead of the system's")
-	var key place
-	key.flags(flags)
+	emulated := flags.Bool("emulate", false, "a card in software, and a server that wants it")
+	var key place.Flags
+	key.Add(flags, "9A")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	url := flags.Arg(0)
-	open := key.source
-	if key.emulate {
+	open := key.Source
+	if *emulated {
 		open = func() (signer.Source, func(), error) { return emulate(ctx, config, &url) }
 	} else if flags.NArg() != 1 {
 		return errors.New("name one URL; see -help")

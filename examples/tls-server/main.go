@@ -25,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cardoki/cardoki/examples/internal/place"
 	"github.com/cardoki/cardoki/signer"
 )
 
@@ -43,12 +44,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("tls-server", flag.ContinueOnError)
 	listen := flags.String("listen", "localhost:8443", "listen at this `address`")
 	clients := flags.String("clients", "", "let in only clients with a certificate by an authority in this PEM `file`")
-	var key place
-	key.flags(flags)
+	emulated := flags.Bool("emulate", false, "a card in software, with a new key")
+	root := flags.String("root", "", "with -emulate: write the authority that issued the certificate to this PEM `file`")
+	var key place.Flags
+	key.Add(flags, "9A")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	source, done, err := key.source(ctx)
+	open := key.Source
+	if *emulated {
+		open = func() (signer.Source, func(), error) { return emulate(ctx, *root) }
+	}
+	source, done, err := open()
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
 // Wrap-key shows which keys could leave a PKCS#11 token, exports a secret key wrapped by
 // another key, and imports one again.
 //
-//	wrap-key -module MODULE -uri URI report
-//	wrap-key -module MODULE -uri URI new-wrapping-key NAME          AES, for wrapping only
-//	wrap-key -module MODULE -uri URI new-data-key NAME              AES, which may leave when it is wrapped
-//	wrap-key -module MODULE -uri URI export KEY WRAPPING-KEY FILE   by AES key wrap (RFC 3394)
-//	wrap-key -module MODULE -uri URI import KEY WRAPPING-KEY FILE   as an AES key that never leaves again
+//	wrap-key -module MODULE -token TOKEN report
+//	wrap-key -module MODULE -token TOKEN new-wrapping-key NAME          AES, for wrapping only
+//	wrap-key -module MODULE -token TOKEN new-data-key NAME              AES, which may leave when it is wrapped
+//	wrap-key -module MODULE -token TOKEN export KEY WRAPPING-KEY FILE   by AES key wrap (RFC 3394)
+//	wrap-key -module MODULE -token TOKEN import KEY WRAPPING-KEY FILE   as an AES key that never leaves again
 //
 // A key leaves only if it was made so that it may, and only wrapped. Start it with go run
 // ./examples/wrap-key.

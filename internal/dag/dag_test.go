@@ -62,7 +62,8 @@ var order = []row{
 	{"cryptoki", "internal/ck github.com/miekg/pkcs11 signer internal/rsapad" + cryptobyte},
 	{"internal/system", "github.com/miekg/pkcs11 apdu/... iso7816/... pcsc/... cryptoki/... signer/... internal/pcsclite" + cryptobyte},
 	{"examples/internal/token", "cryptoki signer/prompt"},
-	{"examples/...", "examples/internal/token apdu/... iso7816/... pcsc/... cryptoki/... signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
+	{"examples/internal/place", "examples/internal/token cryptoki iso7816/... pcsc signer signer/prompt"},
+	{"examples/...", "examples/internal/place examples/internal/token apdu/... iso7816/... pcsc/... cryptoki/... signer/... golang.org/x/term golang.org/x/crypto/ssh/..." + cryptobyte},
 }
 
 // only names the packages that may import what nobody else may.

@@ -116,7 +116,7 @@ func TestREADMECommands(t *testing.T) {
 	ran := 0
 	for _, c := range commands {
 		line := string(c[1])
-		if regexp.MustCompile(`-reader|-module|virtual-card|list-readers`).MatchString(line) {
+		if regexp.MustCompile(`-reader|-module|\$token|virtual-card|list-readers`).MatchString(line) {
 			continue // need a card, a token or a driver: tested elsewhere
 		}
 		ran++

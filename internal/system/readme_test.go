@@ -4,12 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cardoki/cardoki/cryptoki"
+	"github.com/cardoki/cardoki/internal/system"
 	"github.com/cardoki/cardoki/iso7816"
 	"github.com/cardoki/cardoki/iso7816/card"
 	"github.com/cardoki/cardoki/iso7816/piv"
@@ -84,5 +88,42 @@ func TestREADMEPrograms(t *testing.T) {
 	}
 	if lines < 10 {
 		t.Errorf("README.md has %d lines of Go", lines)
+	}
+}
+
+// TestREADMEServer does what README.md says under "A server of your own", but for go run,
+// as that needs the folder, and the port.
+func TestREADMEServer(t *testing.T) {
+	t.Parallel()
+	for program, debianPackage := range map[string]string{"bash": "bash", "curl": "curl", "softhsm2-util": "softhsm2"} {
+		system.Need(t, program, debianPackage)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## A server of your own\n")
+	_, rest, _ = strings.Cut(rest, "```sh\n")
+	script, _, found := strings.Cut(rest, "```")
+	if !found || strings.Count(script, "\n") < 10 {
+		t.Fatalf("README.md has no such commands, but %q", script)
+	}
+	dir := t.TempDir()
+	build := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, name := range []string{"manage-keys", "issue-cert", "tls-server"} {
+		build = append(build, "./examples/"+name)
+	}
+	goTool(t, nil, build...)
+	script = strings.ReplaceAll(script, "go run ./examples/", "./")
+	script = strings.ReplaceAll(script, "8443", strconv.Itoa(freePort(t)))
+	script = strings.ReplaceAll(script, "/usr/lib/softhsm/libsofthsm2.so", module(t, "softhsm/libsofthsm2.so", "softhsm2"))
+	script = strings.ReplaceAll(script, "curl ", "curl -sS --noproxy '*' ")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euc", "trap 'kill $(jobs -p)' EXIT\n"+script)
+	cmd.Dir, cmd.WaitDelay = dir, 5*time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Hello, stranger, by TLS 1.3.") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
