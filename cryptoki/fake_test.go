@@ -36,11 +36,13 @@ type fakeModule struct {
 	mechanisms []uint
 
 	// What a call returns in place of what it does.
-	login, open, sign ck.RV
-	hang              chan struct{} // Sign, Login and OpenSession wait for it, unless it is nil
-	openAnyway        bool          // OpenSession does not wait
-	hanging           chan struct{} // told of each wait
-	signature         func(rs []byte) []byte
+	login, open, sign, info ck.RV
+	back                    int           // when OpenSession has returned it so often, nothing of that any more
+	hang                    chan struct{} // Sign, Login and OpenSession wait for it, unless it is nil
+	openAnyway              bool          // OpenSession does not wait
+	hanging                 chan struct{} // told of each wait
+	closing                 chan struct{} // CloseSession waits for it, unless it is nil
+	signature               func(rs []byte) []byte
 }
 
 const fakeSlot, fakePrivate, fakePublic = 7, 1001, 1002
@@ -167,8 +169,11 @@ func (f *fakeModule) OpenSession(slot, flags uint) (uint, ck.RV) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.open != 0 {
-		return 0, f.open
+	if rv := f.open; rv != 0 {
+		if f.back--; f.back == 0 {
+			f.open, f.sign, f.info = 0, 0, 0
+		}
+		return 0, rv
 	}
 	f.next++
 	f.sessions[f.next] = false
@@ -177,6 +182,12 @@ func (f *fakeModule) OpenSession(slot, flags uint) (uint, ck.RV) {
 }
 
 func (f *fakeModule) CloseSession(session uint) ck.RV {
+	f.mu.Lock()
+	closing := f.closing
+	f.mu.Unlock()
+	if closing != nil {
+		<-closing
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if running, ok := f.sessions[session]; !ok {
@@ -221,6 +232,9 @@ func (f *fakeModule) GetSessionInfo(session uint) (ck.SessionInfo, ck.RV) {
 	defer leave()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.info != 0 {
+		return ck.SessionInfo{}, f.info
+	}
 	state := CKS_RO_PUBLIC_SESSION
 	if f.loggedIn {
 		state = CKS_RO_USER_FUNCTIONS

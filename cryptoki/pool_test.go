@@ -440,6 +440,36 @@ func TestPool_openThatFailsCostsNoPermit(t *testing.T) {
 	}
 }
 
+// The session that has told of the trouble may take long to close. Meanwhile it is not asked
+// again, and nobody is told that it is closed.
+func TestPool_recoversThoughASessionDoesNotClose(t *testing.T) {
+	f := newFake(t)
+	f.foreign = true // so that it is not restarted
+	m, p := f.start(&PoolOptions{PIN: fakePIN, Patience: 10 * time.Second})
+	defer m.Close()
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	k := fakeKey(t, p)
+	for range 3 {
+		if _, err := k.Sign(ctx, digest32, crypto.SHA256); err != nil {
+			t.Fatal(err)
+		}
+		closing := make(chan struct{})
+		f.mu.Lock()
+		removed := ck.RV(CKR_DEVICE_REMOVED)
+		f.open, f.sign, f.info, f.back, f.closing = removed, removed, removed, 3, closing
+		f.mu.Unlock()
+		if _, err := k.Sign(ctx, digest32, crypto.SHA256); err != nil {
+			t.Error(err)
+		}
+		f.mu.Lock()
+		f.closing = nil
+		f.mu.Unlock()
+		close(closing)
+	}
+}
+
 // eventually calls f until it returns nil: a pool does not try to recover all the time.
 func eventually(t testing.TB, f func() error) {
 	t.Helper()

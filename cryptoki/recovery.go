@@ -222,6 +222,9 @@ func (p *Pool) attempt(ctx context.Context) (held bool, err error) {
 		}
 		suspects := p.suspects
 		p.suspects = nil
+		if p.anchor == anchor { // it may take until after the next attempt to be gone
+			p.anchor, p.ready, p.lent = nil, false, false
+		}
 		p.mu.Unlock()
 		anchor.discard()
 		p.dismiss(suspects)
