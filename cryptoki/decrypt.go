@@ -121,14 +121,21 @@ func (k *Key) decryptOAEP(ctx context.Context, s *Session, key Object, p signer.
 	hash, known := hashes[p.Hash]
 	mgf, knownMGF := hashes[p.MGFHash]
 	// SoftHSM2 2.6.1 takes a label and ignores it: it then decrypts what was
-	// encrypted without one, and nothing else.
-	ignored := len(p.Label) > 0 && k.pool.has(CKM_RSA_X_509)
-	if known && knownMGF && !ignored && k.pool.has(CKM_RSA_PKCS_OAEP) {
+	// encrypted without one, and nothing else. OpenSC 0.23 takes another hash
+	// function for the mask generation, and does not decrypt with it.
+	ignored := (len(p.Label) > 0 || p.MGFHash != p.Hash) && k.pool.has(CKM_RSA_X_509)
+	pair := [2]crypto.Hash{p.Hash, p.MGFHash}
+	_, refusedBefore := k.refusedOAEP.Load(pair)
+	if known && knownMGF && !ignored && !refusedBefore && k.pool.has(CKM_RSA_PKCS_OAEP) {
 		plaintext, err := k.inToken(ctx, s, OAEP(hash.mechanism, mgf.mgf, p.Label), key, ciphertext)
 		if !notTaken(err) {
 			return plaintext, err
 		}
 		refused = err
+		if k.pool.has(CKM_RSA_X_509) {
+			// OpenSC 0.23 leaves the refused operation active: raw RSA works in another session.
+			k.refusedOAEP.Store(pair, nil)
+		}
 	}
 	if !k.pool.has(CKM_RSA_X_509) {
 		if refused == nil {

@@ -2,11 +2,13 @@ package cryptoki
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"math/big"
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -143,5 +145,26 @@ func TestParse25519(t *testing.T) {
 				t.Errorf("%X: got %v, want an error", point, pub)
 			}
 		}
+	}
+}
+
+func TestKey_agreementByAKeyThatWantsItsPINForEachUse(t *testing.T) {
+	f := newFake(t)
+	f.mechanisms = append(f.mechanisms, uint(CKM_ECDH1_DERIVE))
+	m, p := f.start(&PoolOptions{PIN: fakePIN, Patience: -1})
+	defer m.Close()
+	defer p.Close()
+	k := fakeKey(t, p)
+	k.always = true
+	peer, err := ecdh.P256().GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = k.ECDH(t.Context(), peer.PublicKey())
+	if !errors.Is(err, ErrUnsupported) || !errors.Is(err, CKR_USER_NOT_LOGGED_IN) || !strings.Contains(err.Error(), "PIN for each use") {
+		t.Errorf("got %v", err)
+	}
+	if f.logins != 1 {
+		t.Errorf("%d logins, want one", f.logins)
 	}
 }

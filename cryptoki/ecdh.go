@@ -16,7 +16,8 @@ var _ signer.Agreeing = (*Key)(nil)
 // ECDH returns the secret that the key shares with peer, the x coordinate, as
 // [signer.Agreeing] says. The key must be on the curve of peer and allow derivation
 // (CKA_DERIVE). The secret leaves the token: it exists there for the time of the
-// call only, as an object of the session.
+// call only, as an object of the session. Tokens refuse it for a key that wants its PIN for
+// each use (CKA_ALWAYS_AUTHENTICATE), which is an error that Is [ErrUnsupported].
 func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 	var own *ecdh.PublicKey
 	size := x25519Size
@@ -44,6 +45,9 @@ func (k *Key) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 		secret, err = s.agree(ctx, found.object, peer.Bytes(), size)
 		return err
 	})
+	if k.always && errors.Is(err, CKR_USER_NOT_LOGGED_IN) {
+		err = fmt.Errorf("%w: key agreement with a key that wants its PIN for each use, for which PKCS#11 has no login: use a key with another PIN policy: %w", ErrUnsupported, err)
+	}
 	return secret, err
 }
 

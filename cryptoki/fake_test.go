@@ -359,7 +359,11 @@ func (f *fakeModule) DestroyObject(uint, uint) ck.RV            { panic("not use
 func (f *fakeModule) GenerateKeyPair(uint, *ck.Mechanism, *ck.Template, *ck.Template) (uint, uint, ck.RV) {
 	panic("not used")
 }
-func (f *fakeModule) DeriveKey(uint, *ck.Mechanism, uint, *ck.Template) ck.Result { panic("not used") }
+
+// DeriveKey wants a login for each use, as tokens do of such keys.
+func (f *fakeModule) DeriveKey(uint, *ck.Mechanism, uint, *ck.Template) ck.Result {
+	return ck.Result{RV: ck.RV(CKR_USER_NOT_LOGGED_IN), Step: ck.DeriveKey}
+}
 func (f *fakeModule) Decrypt(uint, *ck.Mechanism, uint, []byte, []byte) ck.Result { panic("not used") }
 func (f *fakeModule) GenerateRandom(uint, []byte) ck.RV                           { return 0 }
 

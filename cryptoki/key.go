@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cardoki/cardoki/signer"
@@ -86,6 +87,8 @@ type Key struct {
 	// always is CKA_ALWAYS_AUTHENTICATE: each use wants a login of its own.
 	always bool
 	found  atomic.Pointer[foundKey]
+	// refusedOAEP are the hash functions, [2]crypto.Hash, that the token's OAEP does not take.
+	refusedOAEP sync.Map
 }
 
 // A foundKey is a handle and whether a signature made with it was verified.

@@ -5,9 +5,11 @@ package signer
 import (
 	"context"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/fips140"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -33,21 +35,37 @@ const challengeLabel = "cardoki signer.Check: a random challenge, which means no
 // What an unmatched key would do to a signature is seen without it, see
 // [VerifyPolicy]; for decryption, key agreement and ML-KEM it is the only way.
 func Check(ctx context.Context, key interface{ Public() crypto.PublicKey }) error {
-	err := error(ErrUnsupported)
-	if k, ok := key.(Key); ok {
-		err = checkSign(ctx, k)
+	err := fmt.Errorf("%w: check of a key of type %T", ErrUnsupported, key.Public())
+	// next tries one more use; the error is that of the first that could be tried.
+	tried := false
+	next := func(check func() error) {
+		if tried && !errors.Is(err, errors.ErrUnsupported) {
+			return
+		}
+		if e := check(); !tried || !errors.Is(e, errors.ErrUnsupported) {
+			err = e
+		}
+		tried = true
 	}
-	if k, ok := key.(Agreeing); ok && errors.Is(err, errors.ErrUnsupported) {
-		err = checkAgree(ctx, k)
+	switch key.Public().(type) {
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		if k, ok := key.(Key); ok {
+			next(func() error { return checkSign(ctx, k) })
+		}
 	}
-	if k, ok := key.(Decrypting); ok && errors.Is(err, errors.ErrUnsupported) {
-		err = checkDecrypt(ctx, k)
-	}
-	if k, ok := key.(Decapsulating); ok && errors.Is(err, errors.ErrUnsupported) {
-		err = checkDecapsulate(ctx, k)
-	}
-	if err == ErrUnsupported {
-		return fmt.Errorf("%w: check of a key of type %T", ErrUnsupported, key)
+	switch key.Public().(type) {
+	case *ecdsa.PublicKey, *ecdh.PublicKey:
+		if k, ok := key.(Agreeing); ok {
+			next(func() error { return checkAgree(ctx, k) })
+		}
+	case *rsa.PublicKey:
+		if k, ok := key.(Decrypting); ok {
+			next(func() error { return checkDecrypt(ctx, k) })
+		}
+	case *mlkem.EncapsulationKey768, *mlkem.EncapsulationKey1024:
+		if k, ok := key.(Decapsulating); ok {
+			next(func() error { return checkDecapsulate(ctx, k) })
+		}
 	}
 	return err
 }

@@ -176,6 +176,9 @@ func (k *Key) Sign(ctx context.Context, input []byte, opts crypto.SignerOpts) ([
 	case *ecdsa.PublicKey:
 		challenge = fitDigest(input, (pub.Curve.Params().BitSize+7)/8)
 	case ed25519.PublicKey:
+		if len(input) == 0 { // an empty challenge asks the card for one
+			return nil, fmt.Errorf("piv: sign an empty message with %v: %w", k.algorithm, signer.ErrUnsupported)
+		}
 		challenge = input
 	default:
 		return nil, fmt.Errorf("piv: sign with %v: %w", k.algorithm, signer.ErrUnsupported)
