@@ -253,6 +253,7 @@ type MessageCipher struct {
 	begun bool
 	mech  ck.Mechanism
 	tag   []byte
+	nonce []byte // of the message
 }
 
 // MessageSealer returns a MessageCipher that seals with the key. opts is as for
@@ -330,6 +331,9 @@ func (c *MessageCipher) Append(ctx context.Context, dst, nonce, message, additio
 	case c.open && n < o.TagSize:
 		return dst, ErrOpen
 	}
+	if s.straight(ctx, dst, message) && !ck.Overlap(dst[len(dst):cap(dst)], additionalData) {
+		return c.appendStraight(dst, nonce, message, additionalData)
+	}
 	if err := s.begin(ctx); err != nil {
 		return dst, err
 	}
@@ -376,6 +380,44 @@ func (c *MessageCipher) Append(ctx context.Context, dst, nonce, message, additio
 		return dst, ErrOpen
 	}
 	return dst, err
+}
+
+// appendStraight is Append where the module may have the caller's own slices; see
+// [Session.straight]. Only nonce and tag are copies where a module could write to them.
+func (c *MessageCipher) appendStraight(dst, nonce, message, additionalData []byte) ([]byte, error) {
+	s, size, n := c.s, c.opts.TagSize, len(message)
+	if err := s.begin(context.Background()); err != nil {
+		return dst, err
+	}
+	c.nonce = append(c.nonce[:0], nonce...)
+	at, m := len(dst), &c.mech
+	var res ck.Result
+	var end int
+	if c.open {
+		n -= size
+		copy(c.tag, message[n:])
+		dst, end = slices.Grow(dst, n), at+n
+		m.C, m.Data, m.Data2 = uint(n), c.nonce, c.tag
+		res = s.m.in.DecryptMessage(s.handle, m, additionalData, message[:n], dst[at:at+n])
+	} else {
+		dst, end = slices.Grow(dst, n+size), at+n+size
+		m.C, m.Data, m.Data2 = uint(n), c.nonce, dst[at+n:end]
+		res = s.m.in.EncryptMessage(s.handle, m, additionalData, message, dst[at:at+n])
+	}
+	m.Data2 = nil
+	s.end()
+	if res.RV == ck.RV(CKR_OK) && res.N == uint(n) {
+		return dst[:end], nil
+	}
+	clear(dst[at:end]) // plaintext that is not authentic is not left behind
+	if res.RV == ck.RV(CKR_OK) {
+		return dst[:at], fmt.Errorf("cryptoki: the module gave a message of %d bytes; it must have %d", res.N, n)
+	}
+	err := s.err(res.Step.String(), res.RV)
+	if c.open && notAuthentic(err) {
+		err = ErrOpen
+	}
+	return dst[:at], err
 }
 
 func (s *Session) callEncryptMessage() {

@@ -217,9 +217,26 @@ func TestMessageCipher(t *testing.T) {
 		if got, err := open.Append(ctx, nil, nonce, sealed[1:], aad); err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%d bytes: got %x, %v", n, got, err)
 		}
-		sealed[1] ^= 1
-		if _, err := open.Append(ctx, nil, nonce, sealed[1:], aad); !errors.Is(err, cryptoki.ErrOpen) {
-			t.Errorf("%d bytes, changed: got %v, want ErrOpen", n, err)
+		for i, at := range []int{1, len(sealed) - 1} { // the first byte, and one of the tag
+			sealed[at] ^= 1
+			room := bytes.Repeat([]byte{7}, 64)
+			got, err := open.Append(ctx, room[:3], nonce, sealed[1:], aad)
+			if !errors.Is(err, cryptoki.ErrOpen) || len(got) != 3 || bytes.Contains(room[3:], []byte{9}) {
+				t.Errorf("%d bytes, changed %d: got %x in %x, %v, want ErrOpen and nothing", n, i, got, room, err)
+			}
+			sealed[at] ^= 1
+		}
+		// Memory that is shared is copied: the result over the input, or over the additional data.
+		shared := append(bytes.Repeat([]byte{9}, n), make([]byte, 16)...)
+		if got, err := seal.Append(ctx, shared[:0], nonce, shared[:n], aad); err != nil || !bytes.Equal(got, sealed[1:]) {
+			t.Errorf("%d bytes, in place: got %x, %v, want %x", n, got, err, sealed[1:])
+		}
+		shared = append(bytes.Clone(aad), make([]byte, 64)...)
+		if got, err := open.Append(ctx, shared[:0], nonce, sealed[1:], shared[:n]); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d bytes, over the additional data: got %x, %v", n, got, err)
+		}
+		if got, err := open.Append(t.Context(), nil, nonce, sealed[1:], aad); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%d bytes, with a context that can end: got %x, %v", n, got, err)
 		}
 	}
 	if _, err := open.Append(ctx, nil, make([]byte, 12), make([]byte, 15), nil); !errors.Is(err, cryptoki.ErrOpen) {

@@ -388,6 +388,11 @@ func (k *Key) in(ctx context.Context, s *Session) (*foundKey, error) {
 	if f := k.found.Load(); f != nil && f.object.stamp == s.stamp {
 		return f, nil
 	}
+	return k.findAgain(ctx, s)
+}
+
+// findAgain is in for a life in which the key was not found yet.
+func (k *Key) findAgain(ctx context.Context, s *Session) (*foundKey, error) {
 	objects, err := s.FindObjects(ctx, k.query.template(CKO_PRIVATE_KEY))
 	if err != nil {
 		return nil, err

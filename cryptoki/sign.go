@@ -23,7 +23,7 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	}
 	var sig []byte
 	err = k.use(ctx, func(s *Session, found *foundKey) (err error) {
-		sig, err = k.sign(ctx, s, found.object, p, digest)
+		sig, err = k.sign(ctx, s, found.object, &p, digest)
 		if err != nil || !k.verifies(found) {
 			return err
 		}
@@ -53,14 +53,14 @@ func (k *Key) verifies(f *foundKey) bool {
 	return isRSA || !f.verified.Load()
 }
 
-func (k *Key) sign(ctx context.Context, s *Session, key Object, p signer.SignParams, digest []byte) ([]byte, error) {
+func (k *Key) sign(ctx context.Context, s *Session, key Object, p *signer.SignParams, digest []byte) ([]byte, error) {
 	switch p.Scheme {
 	case signer.ECDSA:
 		return k.signECDSA(ctx, s, key, digest)
 	case signer.PKCS1v15:
-		return k.signPKCS1v15(ctx, s, key, p, digest)
+		return k.signPKCS1v15(ctx, s, key, *p, digest)
 	case signer.PSS:
-		return k.signPSS(ctx, s, key, p, digest)
+		return k.signPSS(ctx, s, key, *p, digest)
 	case signer.Ed25519:
 		// The buffer is of the exact size: NSS loses the operation with any other.
 		sig, err := s.AppendSign(ctx, make([]byte, 0, ed25519.SignatureSize), Plain(CKM_EDDSA), key, digest, ed25519.SignatureSize)

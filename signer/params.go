@@ -72,9 +72,9 @@ type SignParams struct {
 // not that of its hash, a PSS salt that does not fit the key, and a nil opts, which
 // only Ed25519 takes. Where FIPS 140 is enforced (GODEBUG=fips140=only), what the
 // standard library refuses a key in memory Is ErrUnsupported too.
-func ParseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can ...Ability) (SignParams, error) {
-	p, err := parseSign(pub, input, opts, can)
-	if err == nil {
+func ParseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can ...Ability) (p SignParams, err error) {
+	err = parseSign(&p, pub, input, opts, can)
+	if err == nil && fips140.Enforced() {
 		err = checkSignFIPS(pub, p)
 	}
 	if err != nil {
@@ -83,7 +83,8 @@ func ParseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can .
 	return p, nil
 }
 
-func parseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can []Ability) (SignParams, error) {
+// parseSign is ParseSign into p: to copy it from result to result takes longer than all the rest.
+func parseSign(p *SignParams, pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can []Ability) (err error) {
 	var hash crypto.Hash
 	if opts != nil {
 		hash = opts.HashFunc()
@@ -91,40 +92,44 @@ func parseSign(pub crypto.PublicKey, input []byte, opts crypto.SignerOpts, can [
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
 		if opts == nil {
-			return SignParams{}, fmt.Errorf("%w: RSA needs options that name the hash", ErrInvalid)
+			return fmt.Errorf("%w: RSA needs options that name the hash", ErrInvalid)
 		}
 		if err := checkDigest(hash, input); err != nil {
-			return SignParams{}, err
+			return err
 		}
 		if pss, ok := opts.(*rsa.PSSOptions); ok {
-			return parsePSS(pub, hash, pss)
+			*p, err = parsePSS(pub, hash, pss)
+			return err
 		}
-		return parsePKCS1v15(pub, hash, input)
+		*p, err = parsePKCS1v15(pub, hash, input)
+		return err
 	case *ecdsa.PublicKey:
 		if opts == nil {
-			return SignParams{}, fmt.Errorf("%w: ECDSA needs options that name the hash", ErrInvalid)
+			return fmt.Errorf("%w: ECDSA needs options that name the hash", ErrInvalid)
 		}
 		if _, ok := opts.(*rsa.PSSOptions); ok {
-			return SignParams{}, fmt.Errorf("%w: RSA-PSS with an ECDSA key", ErrUnsupported)
+			return fmt.Errorf("%w: RSA-PSS with an ECDSA key", ErrUnsupported)
 		}
 		if err := checkDigest(hash, input); err != nil {
-			return SignParams{}, err
+			return err
 		}
 		if pub.Curve == nil {
-			return SignParams{}, fmt.Errorf("%w: ECDSA with a key that names no curve", ErrUnsupported)
+			return fmt.Errorf("%w: ECDSA with a key that names no curve", ErrUnsupported)
 		}
 		if len(input) == 0 {
-			return SignParams{}, fmt.Errorf("%w: ECDSA needs a digest, none was given", ErrInvalid)
+			return fmt.Errorf("%w: ECDSA needs a digest, none was given", ErrInvalid)
 		}
-		return SignParams{Scheme: ECDSA, Hash: hash}, nil
+		p.Scheme, p.Hash = ECDSA, hash
+		return nil
 	case ed25519.PublicKey:
 		var abilities Ability
 		for _, a := range can {
 			abilities |= a
 		}
-		return parseEd25519(hash, input, opts, abilities)
+		*p, err = parseEd25519(hash, input, opts, abilities)
+		return err
 	}
-	return SignParams{}, fmt.Errorf("%w: signature with a key of type %T", ErrUnsupported, pub)
+	return fmt.Errorf("%w: signature with a key of type %T", ErrUnsupported, pub)
 }
 
 // digestInfo has the bytes that stand before the digest in a DigestInfo (RFC 8017,
