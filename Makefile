@@ -10,7 +10,9 @@ DEPS = pcscd libpcsclite-dev vsmartcard-vpcd vsmartcard-vpicc python3-pycryptodo
 	gcc-mingw-w64-x86-64-win32 gcc-mingw-w64-i686-win32
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-if-allowed test bench chaos soak fuzz lint generate
+.PHONY: help deps deps-if-allowed test bench figures healing chaos soak fuzz lint generate
+
+FIGURES = Encode|Decode|TLV|RoundTrip/pcscd/response=258|Null/sign|Signer|SoftHSM/(attributes=5|objects|encrypt|sign)|NSS/Firefox/(objects|message)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +44,15 @@ bench: deps-if-allowed ## benchmarks, each beside its floor, and beside peers
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./apdu/... ./iso7816/... ./signer ./cryptoki ./internal/ck
 	$(GO) test -run '^$$' -bench BenchmarkHandshake -benchmem ./internal/system
 	cd internal/peers && $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+figures: deps-if-allowed ## docs/figures.md and its picture, of benchmarks in one run
+	@mkdir -p dist
+	{ echo "# $$(uname -sm), $$(nproc) cores,$$(sed -n 's/^model name\s*://p' /proc/cpuinfo 2>/dev/null | head -1), $$($(GO) version | cut -d' ' -f3)"; \
+	cd internal/peers && $(GO) test -run '^$$' -bench '$(FIGURES)' -benchmem -benchtime $(BENCHTIME) .; } > dist/figures.txt
+	$(GO) run ./internal/gen/figures < dist/figures.txt
+
+healing: deps-if-allowed ## the misfortunes of a token, beside crypto11: docs/healing.md
+	cd internal/peers && $(GO) test -count 1 -run TestHealing -v . -update
 
 chaos: deps-if-allowed ## what happens to programs at a card and to services at a token, 200 times each
 	CARDOKI_CHAOS=200 $(GO) test -count 1 -timeout 10m -run "TestChaos|TestHealing" -v ./internal/system
