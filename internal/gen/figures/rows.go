@@ -48,7 +48,7 @@ func choose(r *results) ([]row, error) {
 	for _, s := range subjects {
 		costs := r.costs[s.benchmark]
 		if costs[s.ours] == nil || costs[s.floor] == nil {
-			return nil, fmt.Errorf("Benchmark%s has no %s or no %s", s.benchmark, s.ours, s.floor)
+			return nil, fmt.Errorf("no benchmark %s of %s and %s was run", s.benchmark, s.ours, s.floor)
 		}
 		but := append([]string{s.floor, s.ours, "cardoki"}, s.but...)
 		rows = append(rows, row{s, costs, byCost(costs, but...)})
