@@ -3,11 +3,9 @@
 package cryptoki
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -23,22 +21,12 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
 	"github.com/cardoki/cardoki/internal/ck"
+	"github.com/cardoki/cardoki/internal/leak"
 )
 
 // memoryMode, in the environment, makes the test binary a program that uses secrets in every way with a
 // module that does nothing, and then searches its own memory for them.
 const memoryMode = "CARDOKI_TEST_CRYPTOKI_MEMORY"
-
-// mask is what the secret is hidden with wherever it must not be found.
-const mask = 0x5A
-
-func masked(b []byte) []byte {
-	m := make([]byte, len(b))
-	for i := range b {
-		m[i] = b[i] ^ mask
-	}
-	return m
-}
 
 // A giving module does nothing but give the secret wherever it gives anything.
 type giving struct {
@@ -52,7 +40,7 @@ func (g *giving) GetTokenInfo(uint) (ck.TokenInfo, ck.RV) {
 
 // give writes the secret to out.
 func (g *giving) give(out []byte, f ck.Function) ck.Result {
-	secret := masked(g.hidden)
+	secret := leak.Masked(g.hidden)
 	defer clear(secret)
 	return ck.Result{N: uint(copy(out, secret)), Step: f}
 }
@@ -64,7 +52,7 @@ func (g *giving) DecryptUpdate(_ uint, _, out []byte) ck.Result { return g.give(
 func (g *giving) DecryptFinal(_ uint, out []byte) ck.Result     { return g.give(out, ck.DecryptFinal) }
 func (g *giving) GenerateRandom(_ uint, out []byte) ck.RV       { return g.give(out, ck.GenerateRandom).RV }
 func (g *giving) GetAttributeValue(_, _ uint, t *ck.Template) ck.RV {
-	secret := masked(g.hidden)
+	secret := leak.Masked(g.hidden)
 	defer clear(secret)
 	for i := range t.Len() {
 		t.Answer(i, secret)
@@ -81,9 +69,9 @@ func useSecrets(ctx context.Context, m *Module, hidden []byte) error {
 		return err
 	}
 	defer s.Close()
-	pin := func(context.Context, PINRequest) ([]byte, error) { return masked(hidden), nil }
+	pin := func(context.Context, PINRequest) ([]byte, error) { return leak.Masked(hidden), nil }
 	with := func(f func(secret []byte) error) {
-		secret := masked(hidden)
+		secret := leak.Masked(hidden)
 		defer clear(secret)
 		err = errors.Join(err, f(secret))
 	}
@@ -164,9 +152,9 @@ func (wiping) Write(p []byte) (int, error) {
 // beInMemory is the child: it uses the secret, or else keeps it, and searches for it.
 func beInMemory(module string, hidden []byte, keep bool) error {
 	if keep { // the search must be able to find something
-		kept := masked(hidden)
+		kept := leak.Masked(hidden)
 		defer runtime.KeepAlive(kept)
-		n, err := searchMemory(hidden)
+		n, err := leak.SearchMemory(hidden)
 		return errors.Join(err, fmt.Errorf("what was kept is in memory %d times", n))
 	}
 	in, err := ck.Open(module)
@@ -187,56 +175,11 @@ func beInMemory(module string, hidden []byte, keep bool) error {
 		}
 	}
 	runtime.GC()
-	n, err := searchMemory(hidden)
+	n, err := leak.SearchMemory(hidden)
 	if err == nil && n > 0 {
 		err = fmt.Errorf("the secret is in memory %d times", n)
 	}
 	return err
-}
-
-// searchMemory counts a masked secret, unmasked, in the writable memory of this process.
-func searchMemory(hidden []byte) (int, error) {
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return 0, err
-	}
-	defer maps.Close()
-	mem, err := os.Open("/proc/self/mem")
-	if err != nil {
-		return 0, err
-	}
-	defer mem.Close()
-	count := 0
-	block, masks := make([]byte, 1<<20), bytes.Repeat([]byte{mask}, 1<<20)
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		at, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 != nil || err2 != nil {
-			return 0, errors.Join(err1, err2)
-		}
-		if end-at > 1<<30 {
-			continue // the race detector's own
-		}
-		for at < end {
-			n, err := mem.ReadAt(block[:min(uint64(len(block)), end-at)], int64(at))
-			if n == 0 || err != nil && err != io.EOF {
-				break // such as [vvar]
-			}
-			subtle.XORBytes(block[:n], block[:n], masks) // a loop takes 14 s under the race detector
-			count += bytes.Count(block[:n], hidden)
-			clear(block)
-			if n <= len(hidden) || n < len(block) {
-				break
-			}
-			at += uint64(n - len(hidden) + 1)
-		}
-	}
-	return count, nil
 }
 
 // A program that has used PINs, keys, passwords and plaintexts has none of them in its memory once its sessions
@@ -261,7 +204,7 @@ func TestSession_noSecretIsLeftInMemory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), memoryMode+"="+m.Path(), memoryMode+"_KEEP="+strconv.FormatBool(tt.keep),
-				memoryMode+"_SECRET="+hex.EncodeToString(masked([]byte("Zq7!xW3pU4$kR9v-"))))
+				memoryMode+"_SECRET="+hex.EncodeToString(leak.Masked([]byte("Zq7!xW3pU4$kR9v-"))))
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != (tt.want == "") || !strings.Contains(string(out), tt.want) {
 				t.Errorf("got %v, %q; want %q", err, out, tt.want)
@@ -291,7 +234,7 @@ func TestSession_errorsAndLogsTellNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	err = useSecrets(t.Context(), m, masked([]byte(secret)))
+	err = useSecrets(t.Context(), m, leak.Masked([]byte(secret)))
 	text := fmt.Sprintf("%v %+v %#v %s", err, err, err, &log)
 	for _, want := range []string{"C_Login", "C_InitPIN", "C_SetPIN", "C_InitToken", "C_CreateObject", "C_GenerateKey", "C_UnwrapKey", "C_EncryptInit", "C_Sign", "C_Digest"} {
 		if !strings.Contains(text, want) {

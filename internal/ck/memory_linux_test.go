@@ -3,13 +3,9 @@
 package ck_test
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -21,22 +17,12 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
 	"github.com/cardoki/cardoki/internal/ck"
+	"github.com/cardoki/cardoki/internal/leak"
 )
 
 // memoryMode, in the environment, makes the test binary a program that gives a module which does nothing
 // each kind of secret, and then searches its own memory for them.
 const memoryMode = "CARDOKI_TEST_CK_MEMORY"
-
-// mask is what secrets are hidden with wherever they must not be found.
-const mask = 0x5A
-
-func masked(b []byte) []byte {
-	m := make([]byte, len(b))
-	for i := range b {
-		m[i] = b[i] ^ mask
-	}
-	return m
-}
 
 func useSecrets(module string, hidden []byte, keep bool) error {
 	fl, err := ck.Open(module)
@@ -44,7 +30,7 @@ func useSecrets(module string, hidden []byte, keep bool) error {
 		return err
 	}
 	with := func(f func(secret []byte)) {
-		b := masked(hidden)
+		b := leak.Masked(hidden)
 		defer clear(b)
 		f(b)
 	}
@@ -77,61 +63,16 @@ func useSecrets(module string, hidden []byte, keep bool) error {
 	}
 	var kept []byte
 	if keep { // the search must be able to find something
-		kept = masked(hidden)
+		kept = leak.Masked(hidden)
 	}
 	runtime.GC()
-	n, err := searchMemory(hidden)
+	n, err := leak.SearchMemory(hidden)
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(&a)
 	if err == nil && n > 0 {
 		err = fmt.Errorf("the secret is in memory %d times", n)
 	}
 	return err
-}
-
-// searchMemory counts a masked secret, unmasked, in the writable memory of this process.
-func searchMemory(hidden []byte) (int, error) {
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return 0, err
-	}
-	defer maps.Close()
-	mem, err := os.Open("/proc/self/mem")
-	if err != nil {
-		return 0, err
-	}
-	defer mem.Close()
-	count := 0
-	block, masks := make([]byte, 1<<20), bytes.Repeat([]byte{mask}, 1<<20)
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		at, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 != nil || err2 != nil {
-			return 0, errors.Join(err1, err2)
-		}
-		if end-at > 1<<30 {
-			continue // the race detector's own
-		}
-		for at < end {
-			n, err := mem.ReadAt(block[:min(uint64(len(block)), end-at)], int64(at))
-			if n == 0 || err != nil && err != io.EOF {
-				break // such as [vvar]
-			}
-			subtle.XORBytes(block[:n], block[:n], masks) // a loop takes 14 s under the race detector
-			count += bytes.Count(block[:n], hidden)
-			clear(block)
-			if n <= len(hidden) || n < len(block) {
-				break
-			}
-			at += uint64(n - len(hidden) + 1)
-		}
-	}
-	return count, nil
 }
 
 // A program that has given PINs, key values and plaintext to a module has none of them in its memory
@@ -149,7 +90,7 @@ func TestModule_noSecretIsLeftInMemory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), memoryMode+"="+m.Path(), memoryMode+"_KEEP="+strconv.FormatBool(tt.keep),
-				memoryMode+"_SECRET="+hex.EncodeToString(masked([]byte("Zq7!xW3pU4$kR9v-"))))
+				memoryMode+"_SECRET="+hex.EncodeToString(leak.Masked([]byte("Zq7!xW3pU4$kR9v-"))))
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != (tt.want == "") || !strings.Contains(string(out), tt.want) {
 				t.Errorf("got %v, %q; want %q", err, out, tt.want)

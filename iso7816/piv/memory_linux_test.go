@@ -1,11 +1,9 @@
 package piv
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -18,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cardoki/cardoki/internal/leak"
 	"github.com/cardoki/cardoki/iso7816"
 	"github.com/cardoki/cardoki/iso7816/card"
 )
@@ -26,17 +25,6 @@ import (
 // at the other end of its standard input and output, and then searches its own memory for
 // the secrets it was given.
 const memoryMode = "CARDOKI_TEST_MEMORY"
-
-// mask is what secrets are hidden with wherever they must not be found.
-const mask = 0x5A
-
-func masked(b []byte) []byte {
-	m := make([]byte, len(b))
-	for i := range b {
-		m[i] = b[i] ^ mask
-	}
-	return m
-}
 
 // pipe is a transport over two files: lengths of four bytes, and what they announce.
 type pipe struct {
@@ -98,12 +86,12 @@ func useSecrets(keep bool) error {
 		secrets[name] = b
 	}
 	with := func(name string, f func(secret []byte) error) error {
-		b := masked(secrets[name])
+		b := leak.Masked(secrets[name])
 		defer clear(b)
 		return f(b)
 	}
 	ch := iso7816.NewChannel(pipe{os.Stdin, os.Stdout}, nil)
-	c, err := Open(ctx, ch, &Options{PIN: func(context.Context, PINRequest) ([]byte, error) { return masked(secrets["PIN"]), nil }})
+	c, err := Open(ctx, ch, &Options{PIN: func(context.Context, PINRequest) ([]byte, error) { return leak.Masked(secrets["PIN"]), nil }})
 	if err != nil {
 		return err
 	}
@@ -132,11 +120,11 @@ func useSecrets(keep bool) error {
 	}
 	var kept []byte
 	if keep { // the search must be able to find something
-		kept = masked(secrets["PIN"])
+		kept = leak.Masked(secrets["PIN"])
 	}
 	runtime.GC()
 	for name, secret := range secrets {
-		n, err := searchMemory(secret)
+		n, err := leak.SearchMemory(secret)
 		if err != nil {
 			return err
 		}
@@ -149,58 +137,6 @@ func useSecrets(keep bool) error {
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(ch)
 	return nil
-}
-
-// maxMapping is more than any piece of memory has that holds values: the race detector's
-// own tables are larger.
-const maxMapping = 1 << 30
-
-// searchMemory counts a masked secret, unmasked, in the writable memory of this process.
-func searchMemory(secret []byte) (int, error) {
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return 0, err
-	}
-	defer maps.Close()
-	mem, err := os.Open("/proc/self/mem")
-	if err != nil {
-		return 0, err
-	}
-	defer mem.Close()
-	count := 0
-	block, masks := make([]byte, 1<<20), bytes.Repeat([]byte{mask}, 1<<20)
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		at, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err1 != nil || err2 != nil {
-			return 0, errors.Join(err1, err2)
-		}
-		if end-at > maxMapping {
-			continue
-		}
-		for at < end {
-			n, err := mem.ReadAt(block[:min(uint64(len(block)), end-at)], int64(at))
-			if n == 0 || err != nil && err != io.EOF {
-				break // such as [vvar]
-			}
-			subtle.XORBytes(block[:n], block[:n], masks)
-			count += bytes.Count(block[:n], secret)
-			clear(block)
-			if n <= len(secret) {
-				break
-			}
-			at += uint64(n - len(secret) + 1)
-			if n < len(block) {
-				break
-			}
-		}
-	}
-	return count, nil
 }
 
 // A host program that has used PIN, PUK and management key in every way has none of
@@ -223,9 +159,9 @@ func TestNoSecretIsLeftInMemory(t *testing.T) {
 			}
 			cmd := exec.CommandContext(t.Context(), exe)
 			cmd.Env = append(os.Environ(), memoryMode+"="+strconv.FormatBool(tt.keep),
-				memoryMode+"_PIN="+hex.EncodeToString(masked(pin)),
-				memoryMode+"_PUK="+hex.EncodeToString(masked(puk)),
-				memoryMode+"_MANAGEMENT="+hex.EncodeToString(masked(management)))
+				memoryMode+"_PIN="+hex.EncodeToString(leak.Masked(pin)),
+				memoryMode+"_PUK="+hex.EncodeToString(leak.Masked(puk)),
+				memoryMode+"_MANAGEMENT="+hex.EncodeToString(leak.Masked(management)))
 			var said bytes.Buffer
 			cmd.Stderr = &said
 			in, err := cmd.StdinPipe()
