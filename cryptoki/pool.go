@@ -75,6 +75,7 @@ type PoolOptions struct {
 type Pool struct {
 	opts PoolOptions
 	m    *Module
+	owns bool // the module is closed with the pool
 
 	preparing chan struct{} // a lock whose waiters have a context: held to make all new
 	done      chan struct{} // closed by Close
@@ -677,7 +678,7 @@ func (p *Pool) has(t MechanismType) bool {
 }
 
 // Close closes the sessions of the pool; the last session of the process with the
-// token logs out. Like [Module.Close] it does not wait: [ErrBusy] tells of a call
+// token logs out. A pool of [OpenURI] closes its module, too. Like [Module.Close] it does not wait: [ErrBusy] tells of a call
 // that is still running, and whose session is closed when it returns.
 func (p *Pool) Close() error {
 	p.mu.Lock()
@@ -700,12 +701,16 @@ func (p *Pool) Close() error {
 	for _, s := range all {
 		s.Close()
 	}
+	var err error
+	if p.owns {
+		err = p.m.Close()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inUse > 0 || p.stuck {
 		return ErrBusy
 	}
-	return nil
+	return err
 }
 
 // waiters is a queue of callers.

@@ -53,6 +53,15 @@ func readmePKCS11(ctx context.Context, askPIN cryptoki.PINFunc) (tls.Certificate
 	return cert, err
 }
 
+func readmeURI(ctx context.Context, uri string) (tls.Certificate, error) {
+	cert, pool, err := cryptoki.TLSCertificate(ctx, uri, nil)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	defer pool.Close()
+	return cert, err
+}
+
 func readmeCard(ctx context.Context) (*piv.Client, error) {
 	app := piv.NewApplication(&piv.ApplicationOptions{Touch: func(context.Context, piv.Slot) bool { return true }})
 	client, err := piv.Open(ctx, iso7816.NewChannel(card.New(nil, app), nil), nil)
@@ -62,7 +71,7 @@ func readmeCard(ctx context.Context) (*piv.Client, error) {
 // TestREADMEPrograms checks that each line of Go in README.md is one that compiles here, and
 // runs what needs no hardware.
 func TestREADMEPrograms(t *testing.T) {
-	_, _ = readmePIV, readmePKCS11
+	_, _, _ = readmePIV, readmePKCS11, readmeURI
 	if client, err := readmeCard(t.Context()); err != nil || client == nil {
 		t.Error(err)
 	}
