@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,9 +57,10 @@ func together(n, each int, f func() error) (time.Duration, error) {
 // callers compares signing with P-256 by several callers at once: threads of C with a
 // session each, and goroutines that share a Key, or a key of crypto11. An operation is one
 // signature, whoever made it. best-C/cardoki is what C needs for it with that number of
-// threads, no more than there are callers, that is best, by what cardoki needs.
+// threads, no more than there are callers, that is best, by what cardoki needs, and
+// cgo/cardoki what goroutines need that do nothing else.
 func callers(b *testing.B, t *token) {
-	const label, turn = "P-256", 256
+	const label, turn = "P-256", 1024
 	digest := make([]byte, 32)
 	key := t.find(b, cryptoki.CKO_PRIVATE_KEY, label)
 	ours, err := t.pool.Key(background, cryptoki.KeyQuery{Label: label})
@@ -87,6 +89,21 @@ func callers(b *testing.B, t *token) {
 			return err
 		})
 	}
+	// Go's scheduler has its price where calls take longer than it waits for: this is the
+	// least that goroutines can do, two calls of C each with one of as many sessions as
+	// there are processors.
+	free := make(chan uint, runtime.GOMAXPROCS(0))
+	for i := range cap(free) {
+		free <- sessions[i]
+	}
+	for _, n := range counts {
+		goroutines("cgo", n, func() error {
+			session, out := <-free, make([]byte, 64)
+			err := t.floor.Sign(session, uint(cryptoki.CKM_ECDSA), key.raw, digest, out, 1)
+			free <- session
+			return err
+		})
+	}
 	goroutines("crypto11", 64, func() error {
 		_, err := its.Sign(rand.Reader, digest, crypto.SHA256)
 		return err
@@ -94,6 +111,7 @@ func callers(b *testing.B, t *token) {
 	medians := byTurns(b, turn, players...)
 	for i, n := range counts {
 		b.ReportMetric(slices.Min(medians[:i+1])/medians[len(counts)+i], fmt.Sprint("best-C/cardoki*", n))
+		b.ReportMetric(medians[2*len(counts)+i]/medians[len(counts)+i], fmt.Sprint("cgo/cardoki*", n))
 	}
 }
 
