@@ -19,6 +19,8 @@
 //	defer pool.Close()
 //	cert, err := pool.TLSCertificate(ctx, cryptoki.KeyQuery{Label: "my key"})
 //
+// [TLSCertificate] does all that in one call, by a PKCS#11 URI.
+//
 // # Sessions
 //
 // Everything in PKCS#11 is done in a session, which belongs to one goroutine at a
