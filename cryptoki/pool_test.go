@@ -463,10 +463,19 @@ func TestPool_recoversThoughASessionDoesNotClose(t *testing.T) {
 		if _, err := k.Sign(ctx, digest32, crypto.SHA256); err != nil {
 			t.Error(err)
 		}
+		if n := p.Stats().Closing; n == 0 {
+			t.Error("no session is being closed, says Stats")
+		}
 		f.mu.Lock()
 		f.closing = nil
 		f.mu.Unlock()
 		close(closing)
+		eventually(t, func() error {
+			if n := p.Stats().Closing; n != 0 {
+				return fmt.Errorf("%d sessions are being closed", n)
+			}
+			return nil
+		})
 	}
 }
 

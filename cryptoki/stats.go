@@ -12,6 +12,7 @@ type PoolStats struct {
 	Bound   int // and as the token allows
 	InUse   int // sessions in use
 	Hanging int // of these: calls that were given up and have not returned
+	Closing int // sessions that are closed, but for calls in them that have not returned
 	Idle    int // sessions that wait for a user
 	Waiting int // callers that wait for a session
 	Ready   bool
@@ -30,15 +31,30 @@ type PoolStats struct {
 
 // Stats returns what the pool counts.
 func (p *Pool) Stats() PoolStats {
+	closing := p.closing()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.counts
+	s.Closing = closing
 	s.Size, s.Bound, s.InUse, s.Hanging, s.Idle, s.Waiting, s.Ready = p.opts.Size, p.bound, p.inUse, p.hanging, len(p.idle), len(p.waiters.queue), p.ready
 	s.LastError = p.refused
 	if s.LastError == nil {
 		s.LastError = p.outage.err
 	}
 	return s
+}
+
+// closing counts the sessions that are closed and not gone.
+func (p *Pool) closing() int {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	n := 0
+	for s := range p.m.sessions {
+		if s.owner == owner(p) && s.closed() {
+			n++
+		}
+	}
+	return n
 }
 
 // Check is for readiness checks: it takes a session as any caller does, and asks the

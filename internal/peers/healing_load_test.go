@@ -47,9 +47,10 @@ type opening struct {
 
 // A service is a library that was opened.
 type service struct {
-	sign   func(key int, digest []byte) ([]byte, error)
-	logins func() int // PINs that were asked for
-	close  func()     // nil: the process ends with it
+	sign    func(key int, digest []byte) ([]byte, error)
+	logins  func() int  // PINs that were asked for
+	closing func() bool // whether a session is being closed; nil: nothing is closed behind the caller's back
+	close   func()      // nil: the process ends with it
 }
 
 var libraries = []library{
@@ -93,6 +94,7 @@ func openOurs(t *testing.T, o *opening) *service {
 		return keys[key].Sign(ctx, digest, crypto.SHA256)
 	}
 	s.logins = func() int { return int(asked.Load()) }
+	s.closing = func() bool { return p.Stats().Closing > 0 }
 	s.close = func() {
 		p.Close()
 		m.Close()
@@ -132,6 +134,15 @@ func eventually(f func() error) error {
 			return err
 		}
 	}
+}
+
+// silence keeps all calls out of the module until end is called.
+func (l *load) silence() (end func()) {
+	l.quiet.Lock()
+	for l.service.closing != nil && l.service.closing() {
+		time.Sleep(100 * time.Microsecond) // sessions for whose end nobody waits
+	}
+	return l.quiet.Unlock
 }
 
 // A load is callers who sign without a pause.

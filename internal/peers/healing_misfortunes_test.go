@@ -208,8 +208,7 @@ func (s *scene) theirs(flags uint) miekg.SessionHandle {
 }
 
 func (s *scene) closeSessions() {
-	s.load.quiet.Lock()
-	defer s.load.quiet.Unlock()
+	defer s.load.silence()()
 	last := s.theirs(0)
 	for n := range last {
 		s.foreign.CloseSession(n) // most are none
@@ -218,8 +217,7 @@ func (s *scene) closeSessions() {
 }
 
 func (s *scene) logOut() {
-	s.load.quiet.Lock()
-	defer s.load.quiet.Unlock()
+	defer s.load.silence()()
 	session := s.theirs(0)
 	if err := s.foreign.Logout(session); !errors.Is(err, miekg.Error(miekg.CKR_USER_NOT_LOGGED_IN)) {
 		s.check(err)
@@ -230,8 +228,7 @@ func (s *scene) logOut() {
 // reinitialize finalises and initialises the module, and lets somebody else do what a
 // service does: numbers are given from the beginning again.
 func (s *scene) reinitialize() {
-	s.load.quiet.Lock()
-	defer s.load.quiet.Unlock()
+	defer s.load.silence()()
 	s.check(s.foreign.Finalize())
 	s.check(s.foreign.Initialize())
 	var session miekg.SessionHandle

@@ -305,9 +305,20 @@ func (h *healing) theirs() pkcs11.SessionHandle {
 	return 0
 }
 
-func (h *healing) closeSessions() {
+// silence keeps all callers out of the module until end is called: SoftHSM2 crashes when it is
+// finalised under a call, be it one of C_CloseSession for which nobody waits.
+func (h *healing) silence() (end func()) {
 	h.quiet.Lock()
-	defer h.quiet.Unlock()
+	for deadline := time.Now().Add(stepLimit); h.pool.Stats().Closing > 0; time.Sleep(100 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("sessions do not close: %+v", h.pool.Stats())
+		}
+	}
+	return h.quiet.Unlock
+}
+
+func (h *healing) closeSessions() {
+	defer h.silence()()
 	s := h.theirs()
 	for n := range s {
 		h.foreign.CloseSession(n) // most are none
@@ -316,8 +327,7 @@ func (h *healing) closeSessions() {
 }
 
 func (h *healing) logOut() {
-	h.quiet.Lock()
-	defer h.quiet.Unlock()
+	defer h.silence()()
 	s := h.theirs()
 	if err := h.foreign.Logout(s); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_NOT_LOGGED_IN)) {
 		h.t.Fatal(err)
@@ -328,8 +338,7 @@ func (h *healing) logOut() {
 // reinitialize finalises and initialises the module, and lets somebody else open sessions
 // and find keys, which get the numbers from the beginning again.
 func (h *healing) reinitialize() {
-	h.quiet.Lock()
-	defer h.quiet.Unlock()
+	defer h.silence()()
 	if err := h.foreign.Finalize(); err != nil {
 		h.t.Fatal(err)
 	}
