@@ -624,7 +624,9 @@ func TestModule_failuresLeakNothing(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	c2, _ := measure()
-	if c2 > c1+256 {
+	// A thread that Go's runtime has begun takes some KiB. One block that is lost in each
+	// call of one function comes to more than 50.
+	if c2 > c1+16<<10 {
 		t.Errorf("the C heap has grown by %d bytes in %d calls", c2-c1, rounds)
 	}
 	if n := after.Mallocs - before.Mallocs; n > uint64(rounds/1000+200) {
