@@ -14,6 +14,7 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki"
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
+	"github.com/cardoki/cardoki/internal/system"
 )
 
 func TestModule_Events(t *testing.T) {
@@ -85,9 +86,7 @@ func TestOptions_LoggerGetsCallsAndNoSecrets(t *testing.T) {
 	c := newTestModule(t, &cryptokitest.Options{Keys: keys, PIN: "4711-secret"})
 	var log bytes.Buffer
 	m, err := cryptoki.Open(c.Path(), &cryptoki.Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki"
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
+	"github.com/cardoki/cardoki/internal/system"
 	"github.com/cardoki/cardoki/signer"
 )
 
@@ -35,9 +36,7 @@ func newTestModule(t testing.TB, o *cryptokitest.Options) *cryptokitest.Module {
 			l.path, l.err = cryptokitest.Build(l.dir)
 		}
 	})
-	if errors.Is(l.err, errors.ErrUnsupported) {
-		t.Skip(l.err)
-	}
+	system.Supported(t, l.err)
 	if l.err != nil {
 		t.Fatal(l.err)
 	}
@@ -54,9 +53,7 @@ func startTestModule(t testing.TB, o *cryptokitest.Options) (*cryptokitest.Modul
 	t.Helper()
 	c := newTestModule(t, o)
 	m, err := cryptoki.Open(c.Path(), nil)
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err) // built without cgo
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

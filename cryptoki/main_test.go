@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"math/big"
 	"os"
 	"testing"
@@ -33,9 +32,7 @@ func (c cleaning) Run() int {
 func openModule(t testing.TB, hsm *system.SoftHSM, opts ...*cryptoki.Options) *cryptoki.Module {
 	t.Helper()
 	m, err := cryptoki.Open(hsm.Module, append(opts, nil)[0])
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err) // built without cgo
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

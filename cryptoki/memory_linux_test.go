@@ -22,6 +22,7 @@ import (
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
 	"github.com/cardoki/cardoki/internal/ck"
 	"github.com/cardoki/cardoki/internal/leak"
+	"github.com/cardoki/cardoki/internal/system"
 )
 
 // memoryMode, in the environment, makes the test binary a program that uses secrets in every way with a
@@ -186,9 +187,7 @@ func beInMemory(module string, hidden []byte, keep bool) error {
 // are closed, as far as it is this package that had them.
 func TestSession_noSecretIsLeftInMemory(t *testing.T) {
 	m, err := cryptokitest.New(t.TempDir(), &cryptokitest.Options{Null: true})
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +198,7 @@ func TestSession_noSecretIsLeftInMemory(t *testing.T) {
 		want string // what the child says
 	}{
 		{"after use", false, ""},
-		{"the search finds what is kept", true, "what was kept is in memory"}, // at times the search's own copy, too,
+		{"the search finds what is kept", true, "what was kept is in memory 1 times"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0])

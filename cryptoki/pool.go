@@ -407,7 +407,16 @@ func (p *Pool) open(ctx context.Context, slot SlotID, st stamp) (*Session, error
 func (p *Pool) lower() (s *Session, wait bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.inUse - p.opening; n > 0 { // which come back
+	n := 0 // sessions that come back; who was admitted may be without one yet
+	for s := range p.sessions {
+		if place := s.place.Load(); place == placeInUse || place == placeHangs {
+			n++
+		}
+	}
+	if p.lent {
+		n++
+	}
+	if n > 0 {
 		p.bound, p.lowered = n, time.Now()
 		return nil, true
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki"
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
+	"github.com/cardoki/cardoki/internal/system"
 )
 
 // misbehaving opens a session with a token of the library of cryptokitest.
@@ -48,9 +49,7 @@ func contexts(t *testing.T) map[string]context.Context {
 
 func TestSession_operatesOnTheCallersSlices(t *testing.T) {
 	library, err := cryptokitest.Build(t.TempDir())
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,14 +8,13 @@ import (
 
 	"github.com/cardoki/cardoki/cryptoki"
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
+	"github.com/cardoki/cardoki/internal/system"
 )
 
 // A module that wraps whatever it is given does not decide what leaves.
 func TestSession_WrapKeyHoldsTheAttributesOfKeys(t *testing.T) {
 	library, err := cryptokitest.Build(t.TempDir())
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

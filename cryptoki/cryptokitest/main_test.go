@@ -8,6 +8,7 @@ import (
 	"github.com/cardoki/cardoki/cryptoki/cryptokitest"
 	"github.com/cardoki/cardoki/internal/ck"
 	"github.com/cardoki/cardoki/internal/leak"
+	"github.com/cardoki/cardoki/internal/system"
 )
 
 // library is built once.
@@ -48,9 +49,7 @@ func start(t testing.TB, o *cryptokitest.Options) (*cryptokitest.Module, *ck.Ins
 	}
 	t.Cleanup(func() { m.Close() })
 	in, err := ck.Open(m.Path())
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
+	system.Supported(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -29,7 +30,7 @@ func Masked(b []byte) []byte {
 const maxMapping = 1 << 30
 
 // SearchMemory counts a secret, of which it is given the masked form, in the writable memory
-// of this process. What it finds may be found twice, in its own copy of memory too.
+// of this process, but for that of the search itself.
 func SearchMemory(hidden []byte) (int, error) {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
@@ -43,21 +44,7 @@ func SearchMemory(hidden []byte) (int, error) {
 	defer mem.Close()
 	count := 0
 	block, masks := make([]byte, 1<<20), bytes.Repeat([]byte{mask}, 1<<20)
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
-			continue
-		}
-		from, to, _ := strings.Cut(fields[0], "-")
-		at, err1 := strconv.ParseUint(from, 16, 64)
-		end, err2 := strconv.ParseUint(to, 16, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return 0, err
-		}
-		if end-at > maxMapping {
-			continue
-		}
+	search := func(at, end uint64) {
 		for at < end {
 			n, err := mem.ReadAt(block[:min(uint64(len(block)), end-at)], int64(at))
 			if n == 0 || err != nil && err != io.EOF {
@@ -70,6 +57,28 @@ func SearchMemory(hidden []byte) (int, error) {
 				break
 			}
 			at += uint64(n - len(hidden) + 1)
+		}
+	}
+	own := uint64(reflect.ValueOf(block).Pointer()) // which holds what was read last
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 || !strings.HasPrefix(fields[1], "rw") {
+			continue
+		}
+		from, to, _ := strings.Cut(fields[0], "-")
+		at, err1 := strconv.ParseUint(from, 16, 64)
+		end, err2 := strconv.ParseUint(to, 16, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, err
+		}
+		switch {
+		case end-at > maxMapping:
+		case at <= own && own < end:
+			search(at, own)
+			search(own+uint64(len(block)), end)
+		default:
+			search(at, end)
 		}
 	}
 	return count, lines.Err()

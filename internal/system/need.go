@@ -1,6 +1,7 @@
 package system
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"testing"
@@ -27,6 +28,15 @@ func NeedFile(t testing.TB, path, debianPackage string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
 		missing(t, path+" is missing: apt-get install "+debianPackage)
+	}
+}
+
+// Supported ends a test whose part says by err that it can't be had here, for want of a
+// compiler or of cgo; any other error is for the caller.
+func Supported(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, errors.ErrUnsupported) {
+		missing(t, err.Error())
 	}
 }
 
